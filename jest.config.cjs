@@ -1,0 +1,14 @@
+/** Runs the compiled tests of build/ts on the package as its users see it (`virtio-fs` resolves to dist/). */
+module.exports = {
+  rootDir: __dirname,
+  roots: ['<rootDir>/build/ts/test'],
+  testMatch: ['**/*.test.js'],
+  testEnvironment: 'node',
+  transform: {},
+  // Two packages of one name in sight of jest-haste-map would be a warning: source builds leave copies behind.
+  modulePathIgnorePatterns: ['<rootDir>/build-.*/', '<rootDir>/\\.cache/'],
+  testTimeout: 30_000,
+  maxWorkers: 2,
+  // Forces worker processes: a crash of the addon then fails one test file instead of ending the whole run unreported.
+  workerIdleMemoryLimit: '1GB',
+};

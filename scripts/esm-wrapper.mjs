@@ -1,0 +1,24 @@
+// Writes, for each entry of package.json's `exports` that has an ESM form, the .mjs and .d.mts that re-export the
+// CommonJS build. One implementation serves both systems: `instanceof` and module state are the same for `import` and
+// `require`, which two separate builds would not give.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { ROOT } from './lib/run.mjs';
+
+const require = createRequire(import.meta.url);
+const { exports: entries } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
+
+for (const [name, entry] of Object.entries(entries)) {
+  if (typeof entry === 'string') continue;
+  const commonjs = path.join(ROOT, entry.require.default);
+  const names = Object.keys(require(commonjs)).filter((key) => key !== 'default' && key !== '__esModule');
+  if (names.length === 0) throw new Error(`the entry "${name}" exports nothing`);
+  const from = `./${path.basename(commonjs)}`;
+  const list = names.sort().map((key) => `  ${key},\n`);
+  writeFileSync(
+    path.join(ROOT, entry.import.default),
+    `import cjs from '${from}';\nexport const {\n${list.join('')}} = cjs;\n`,
+  );
+  writeFileSync(path.join(ROOT, entry.import.types), `export * from '${from}';\n`);
+}

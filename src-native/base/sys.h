@@ -1,0 +1,116 @@
+// System calls as Results. The only place that knows `errno`; EINTR is retried here and nowhere else.
+//
+// Every wrapper passes a fault point: a test build can make the n-th call fail (fault_injection below), which is how
+// "every system call fails in turn" is tested. A release build has no trace of it.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace vfs::sys {
+
+// --- files. Names are NUL-terminated; `dir` may be AT_FDCWD only where a caller outside the share says so.
+Result<UniqueFd> openat(int dir, const char* name, int flags, mode_t mode = 0);
+struct OpenHow {
+  std::uint64_t flags, mode, resolve;
+};
+Status close(UniqueFd fd);  // for callers that must see close(2)'s error; UniqueFd closes silently
+Result<UniqueFd> duplicate(int fd);
+Result<struct statx> statx(int dir, const char* name, int flags, unsigned mask);
+Result<struct statfs> fstatfs(int fd);
+Result<std::size_t> preadv2(int fd, std::span<const iovec> to, std::int64_t offset, int flags);
+Result<std::size_t> pwritev2(int fd, std::span<const iovec> from, std::int64_t offset, int flags);
+Result<std::size_t> read(int fd, MutableByteSpan to);
+Result<std::size_t> write(int fd, ByteSpan from);
+Result<std::size_t> readlinkat(int dir, const char* name, MutableByteSpan to);
+Status symlinkat(const char* target, int dir, const char* name);
+Status mknodat(int dir, const char* name, mode_t mode, dev_t device);
+Status mkdirat(int dir, const char* name, mode_t mode);
+Status unlinkat(int dir, const char* name, int flags);
+Status renameat2(int from_dir, const char* from, int to_dir, const char* to, unsigned flags);
+Status linkat(int from_dir, const char* from, int to_dir, const char* to, int flags);
+Status fchmod(int fd, mode_t mode);
+Status fchmodat(int dir, const char* name, mode_t mode);
+Status fchownat(int dir, const char* name, uid_t uid, gid_t gid, int flags);
+Status ftruncate(int fd, std::int64_t size);
+Status utimensat(int dir, const char* name, const timespec times[2], int flags);
+Status fsync(int fd);
+Status fdatasync(int fd);
+Status fallocate(int fd, int mode, std::int64_t offset, std::int64_t length);
+Result<std::int64_t> lseek(int fd, std::int64_t offset, int whence);
+Result<std::size_t> getdents64(int fd, MutableByteSpan to);
+Status faccessat2(int dir, const char* name, int mode, int flags);
+Result<std::size_t> fgetxattr(int fd, const char* name, MutableByteSpan to);  // empty `to`: only the size
+
+// --- events and memory
+Result<UniqueFd> eventfd(unsigned initial);
+Status eventfd_signal(int fd);
+void eventfd_drain(int fd);
+Result<UniqueFd> epoll_create();
+Status epoll_add(int epoll, int fd, std::uint32_t events, std::uint64_t data);
+Status epoll_modify(int epoll, int fd, std::uint32_t events, std::uint64_t data);
+Status epoll_remove(int epoll, int fd);
+Result<std::size_t> epoll_wait(int epoll, std::span<epoll_event> into, int timeout_ms);
+Result<UniqueFd> memfd(const char* name, std::uint64_t size);
+Result<std::uint64_t> file_size(int fd);
+Result<void*> map_shared(int fd, std::size_t length, std::uint64_t offset);
+void unmap(void* address, std::size_t length);
+Status dont_fork(void* address, std::size_t length);
+std::size_t page_size();
+
+// --- threads. Raw system calls: the glibc wrappers would change every thread of the process.
+void name_thread(std::string_view name);  // cut to 15 bytes, as the kernel wants
+Status unshare_fs();
+mode_t umask(mode_t mask);
+Status set_effective_gid(gid_t gid);
+Status set_effective_uid(uid_t uid);
+Status drop_supplementary_groups();
+bool has_effective_capability(int capability);
+Status set_effective_capabilities(std::uint64_t mask);
+struct IdSet {
+  std::uint32_t real;
+  std::uint32_t effective;
+  std::uint32_t saved;
+};
+IdSet user_ids();
+IdSet group_ids();
+Result<std::vector<gid_t>> supplementary_groups();
+// What a thread must have back after acting as somebody else.
+struct ThreadCredentials {
+  IdSet uid;
+  IdSet gid;
+  std::uint64_t effective;  // capability sets
+  std::uint64_t permitted;
+  std::uint64_t inheritable;
+  std::vector<gid_t> groups;  // empty: they were not touched
+};
+Result<ThreadCredentials> thread_credentials();
+// Effective ids, capabilities and groups. Not a fault point: after a failure nobody could go on.
+Status restore_thread_credentials(const ThreadCredentials& to);
+// The soft limit on open descriptors.
+Result<std::uint64_t> descriptor_limit();
+
+#ifdef VFS_TESTING
+// Makes the n-th wrapper call of this thread from now on (1: the next one) fail with `error`; 0 switches it off.
+// Wrappers that cannot fail (drains, closes by UniqueFd) do not count.
+namespace fault_injection {
+void fail_call(unsigned nth, int error);
+// True if the armed call was reached since fail_call().
+bool triggered();
+}  // namespace fault_injection
+#endif
+
+}  // namespace vfs::sys

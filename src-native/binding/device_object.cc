@@ -1,0 +1,288 @@
+#include "binding/device_object.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/sys.h"
+#include "binding/environment.h"
+#include "binding/errors.h"
+#include "binding/memory_object.h"
+
+namespace vfs::binding {
+
+namespace {
+
+constexpr std::uint64_t kIndirectDesc = 1ULL << 28;  // VIRTIO_F_INDIRECT_DESC, virtio 1.3 §6
+constexpr std::uint64_t kEventIdx = 1ULL << 29;      // VIRTIO_F_EVENT_IDX
+
+std::uint64_t to_u64(const Napi::Value& value) {
+  bool lossless = false;
+  return value.As<Napi::BigInt>().Uint64Value(&lossless);
+}
+
+std::uint32_t to_u32(const Napi::Value& value) { return value.As<Napi::Number>().Uint32Value(); }
+
+std::uint64_t ms_to_ns(const Napi::Value& value) {
+  return static_cast<std::uint64_t>(value.As<Napi::Number>().DoubleValue() * 1e6);
+}
+
+passthrough::CachePolicy cache_policy(const std::string& name) {
+  if (name == "never") return passthrough::CachePolicy::kNever;
+  if (name == "always") return passthrough::CachePolicy::kAlways;
+  if (name == "metadata") return passthrough::CachePolicy::kMetadata;
+  return passthrough::CachePolicy::kAuto;
+}
+
+device::DeviceOptions options_from(const Napi::Object& given) {
+  device::DeviceOptions options{};
+  options.tag = given.Get("tag").As<Napi::String>().Utf8Value();
+  options.request_queues = to_u32(given.Get("requestQueues"));
+  options.pool_threads = to_u32(given.Get("poolThreads"));
+  options.share.root = given.Get("sharedDir").As<Napi::String>().Utf8Value();
+  options.share.entry_timeout_ns = ms_to_ns(given.Get("entryTimeoutMs"));
+  options.share.attr_timeout_ns = ms_to_ns(given.Get("attrTimeoutMs"));
+  options.share.negative_timeout_ns = ms_to_ns(given.Get("negativeTimeoutMs"));
+  options.share.cache = cache_policy(given.Get("cachePolicy").As<Napi::String>().Utf8Value());
+  options.share.writeback = given.Get("writeback").As<Napi::Boolean>().Value();
+  return options;
+}
+
+virtio::QueueSetup queue_setup_from(const Napi::Object& given) {
+  const std::int32_t next_used = given.Get("nextUsed").As<Napi::Number>().Int32Value();
+  const std::uint64_t features = to_u64(given.Get("features"));
+  virtio::QueueSetup setup{};
+  setup.size = to_u32(given.Get("size"));
+  setup.desc_table = GuestAddress{to_u64(given.Get("descTable"))};
+  setup.avail_ring = GuestAddress{to_u64(given.Get("availRing"))};
+  setup.used_ring = GuestAddress{to_u64(given.Get("usedRing"))};
+  setup.next_avail = static_cast<std::uint16_t>(to_u32(given.Get("nextAvail")));
+  if (next_used >= 0) setup.next_used = static_cast<std::uint16_t>(next_used);
+  setup.event_idx = (features & kEventIdx) != 0;
+  setup.indirect = (features & kIndirectDesc) != 0;
+  return setup;
+}
+
+// A duplicate, or none for -1.
+Result<UniqueFd> duplicate_or_none(const Napi::Value& fd) {
+  const std::int32_t number = fd.As<Napi::Number>().Int32Value();
+  if (number < 0) return UniqueFd();
+  return sys::duplicate(number);
+}
+
+Napi::Object state_object(Napi::Env env, virtio::QueueState state) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("nextAvail", Napi::Number::New(env, state.next_avail));
+  object.Set("nextUsed", Napi::Number::New(env, state.next_used));
+  return object;
+}
+
+// Remembers what was written during one pump; neighbours become one range.
+class WrittenRanges final : public WriteObserver {
+ public:
+  void guest_memory_written(GuestRange range) override {
+    if (!ranges_.empty()) {
+      auto& [address, length] = ranges_.back();
+      if (address + length == range.address.value) {
+        length += range.length;
+        return;
+      }
+    }
+    ranges_.emplace_back(range.address.value, range.length);
+  }
+
+  Napi::Array to_array(Napi::Env env) const {
+    Napi::Array array = Napi::Array::New(env, ranges_.size() * 2);
+    std::uint32_t i = 0;
+    for (const auto& [address, length] : ranges_) {
+      array.Set(i++, Napi::BigInt::New(env, address));
+      array.Set(i++, Napi::BigInt::New(env, length));
+    }
+    return array;
+  }
+
+ private:
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges_;
+};
+
+}  // namespace
+
+Napi::Value create_device(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const device::DeviceOptions options = options_from(info[0].As<Napi::Object>());
+  Napi::Object object = Environment::of(env).device_class.New({});
+  const Status opened = DeviceObject::Unwrap(object)->open(env, options, info[1].As<Napi::Function>());
+  if (!opened.ok()) return throw_system(env, opened.error(), "open", options.share.root);
+  return object;
+}
+
+Napi::Function DeviceObject::define(Napi::Env env) {
+  return DefineClass(
+      env, "NativeDevice",
+      {InstanceMethod<&DeviceObject::start_queue>("startQueue"), InstanceMethod<&DeviceObject::stop_queue>("stopQueue"),
+       InstanceMethod<&DeviceObject::set_call>("setCall"), InstanceMethod<&DeviceObject::process_queue>("processQueue"),
+       InstanceMethod<&DeviceObject::end_session>("endSession"), InstanceMethod<&DeviceObject::stats>("stats"),
+       InstanceMethod<&DeviceObject::keep_fds>("keepFds"), InstanceMethod<&DeviceObject::close>("close")});
+}
+
+DeviceObject::DeviceObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DeviceObject>(info) {}
+
+DeviceObject::~DeviceObject() { shut_down(); }
+
+Status DeviceObject::open(Napi::Env env, const device::DeviceOptions& options, Napi::Function on_event) {
+  VFS_TRY(device_, device::Device::create(options, *this));
+  events_ = Events::New(env, on_event, "virtio-fs:device", 0, 1, this);
+  events_.Unref(env);
+  // Hooks run last in, first out: threads are gone before the thread-safe function that they call.
+  napi_add_env_cleanup_hook(env, &DeviceObject::at_exit, this);
+  return Unit{};
+}
+
+void DeviceObject::at_exit(void* self) { static_cast<DeviceObject*>(self)->shut_down(); }
+
+void DeviceObject::shut_down() {
+  if (device_ == nullptr) return;
+  napi_remove_env_cleanup_hook(Env(), &DeviceObject::at_exit, this);
+  device_->close();
+  device_.reset();
+  // What is still queued is delivered to nobody: deliver() gets no environment.
+  events_.Abort();
+}
+
+bool DeviceObject::usable(Napi::Env env) {
+  if (device_ != nullptr) return true;
+  throw_code(env, "ERR_VIRTIOFS_CLOSED", "the device has been closed");
+  return false;
+}
+
+void DeviceObject::await_stop(Napi::Env env, int change) {
+  const int before = std::exchange(awaited_stops_, awaited_stops_ + change);
+  if (before == 0 && awaited_stops_ > 0) events_.Ref(env);
+  if (before > 0 && awaited_stops_ == 0) events_.Unref(env);
+}
+
+void DeviceObject::queue_stopped(unsigned index) { events_.NonBlockingCall(new Event{false, index, Fault{}}); }
+
+void DeviceObject::queue_failed(unsigned index, Fault fault) { events_.NonBlockingCall(new Event{true, index, fault}); }
+
+void DeviceObject::deliver(Napi::Env env, Napi::Function callback, DeviceObject* self, Event* raw) {
+  const std::unique_ptr<Event> event(raw);
+  if (static_cast<napi_env>(env) == nullptr || self->device_ == nullptr) return;
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("type", Napi::String::New(env, event->failed ? "queueError" : "stopped"));
+  object.Set("index", Napi::Number::New(env, event->index));
+  if (event->failed) {
+    object.Set("message", Napi::String::New(env, fault_message(event->fault)));
+  } else {
+    object.Set("state", state_object(env, self->device_->reap(event->index)));
+    self->await_stop(env, -1);
+  }
+  callback.Call({object});
+}
+
+Napi::Value DeviceObject::start_queue(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!usable(env)) return env.Undefined();
+  const auto given = info[0].As<Napi::Object>();
+  const unsigned index = to_u32(given.Get("index"));
+  const auto& memory = MemoryObject::Unwrap(info[1].As<Napi::Object>())->memory();
+  if (memory == nullptr) return throw_code(env, "ERR_VIRTIOFS_MEMORY_CLOSED", "the guest memory has been closed");
+  if (device_->has_queue(index)) return throw_code(env, "ERR_VIRTIOFS_QUEUE_RUNNING", "the queue is running");
+  auto kick = duplicate_or_none(given.Get("kick"));
+  auto call = duplicate_or_none(given.Get("call"));
+  if (!kick.ok()) return throw_system(env, kick.error(), "fcntl");
+  if (!call.ok()) return throw_system(env, call.error(), "fcntl");
+  const virtio::QueueSetup setup = queue_setup_from(given);
+  UniqueFd kick_fd = std::move(kick).value();
+  if (!kick_fd.valid()) {
+    device_->start_pumped(index, setup, memory);
+    return env.Undefined();
+  }
+  const Status started = device_->start_worker(index, setup, memory, std::move(kick_fd), std::move(call).value());
+  if (!started.ok()) return throw_system(env, started.error(), "pthread_create");
+  return env.Undefined();
+}
+
+Napi::Value DeviceObject::stop_queue(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!usable(env)) return env.Undefined();
+  const bool found = device_->stop_queue(to_u32(info[0]));
+  if (found) await_stop(env, 1);
+  return Napi::Boolean::New(env, found);
+}
+
+Napi::Value DeviceObject::set_call(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!usable(env)) return env.Undefined();
+  auto call = duplicate_or_none(info[1]);
+  if (!call.ok()) return throw_system(env, call.error(), "fcntl");
+  return Napi::Boolean::New(env, device_->set_call(to_u32(info[0]), std::move(call).value()));
+}
+
+Napi::Value DeviceObject::process_queue(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!usable(env)) return env.Undefined();
+  const unsigned index = to_u32(info[0]);
+  device::PumpedQueue* queue = device_->pumped_queue(index);
+  if (queue == nullptr) return throw_code(env, "ERR_VIRTIOFS_QUEUE_NOT_FOUND", "there is no such pumped queue");
+  MutableByteSpan bytes;
+  if (info[1].IsTypedArray()) {
+    auto lent = info[1].As<Napi::Uint8Array>();
+    bytes = {reinterpret_cast<std::byte*>(lent.Data()), lent.ByteLength()};
+  }
+  WrittenRanges written;
+  const auto pumped = queue->pump(bytes, GuestAddress{to_u64(info[2])}, &written);
+  if (!pumped.ok()) queue_failed(index, pumped.error());
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("served", Napi::Number::New(env, pumped.ok() ? static_cast<double>(pumped.value().served) : 0));
+  result.Set("needsCall", Napi::Boolean::New(env, pumped.ok() && pumped.value().needs_call));
+  result.Set("written", written.to_array(env));
+  return result;
+}
+
+Napi::Value DeviceObject::end_session(const Napi::CallbackInfo& info) {
+  if (usable(info.Env())) device_->end_session();
+  return info.Env().Undefined();
+}
+
+Napi::Value DeviceObject::stats(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!usable(env)) return env.Undefined();
+  const device::DeviceStats stats = device_->stats();
+  const auto number = [env](std::uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); };
+  Napi::Array operations = Napi::Array::New(env);
+  const auto add = [&](const char* name, std::size_t slot) {
+    if (stats.counters.operations[slot] == 0) return;
+    Napi::Object operation = Napi::Object::New(env);
+    operation.Set("name", Napi::String::New(env, name));
+    operation.Set("opcode", number(slot));
+    operation.Set("count", number(stats.counters.operations[slot]));
+    operation.Set("errors", number(stats.counters.errors[slot]));
+    operations.Set(operations.Length(), operation);
+  };
+  add("UNKNOWN", 0);
+  for (const fuse::OpRow& row : fuse::op_rows()) add(row.name, fuse::op_slot(&row));
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("operations", operations);
+  object.Set("bytesRead", number(stats.counters.bytes_read));
+  object.Set("bytesWritten", number(stats.counters.bytes_written));
+  object.Set("chainsDropped", number(stats.counters.dropped));
+  object.Set("inodes", number(stats.inodes));
+  object.Set("handles", number(stats.handles));
+  return object;
+}
+
+Napi::Value DeviceObject::keep_fds(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!usable(env)) return env.Undefined();
+  Napi::Array array = Napi::Array::New(env);
+  for (const int fd : device_->keep_fds()) array.Set(array.Length(), Napi::Number::New(env, fd));
+  return array;
+}
+
+Napi::Value DeviceObject::close(const Napi::CallbackInfo& info) {
+  shut_down();
+  return info.Env().Undefined();
+}
+
+}  // namespace vfs::binding

@@ -1,0 +1,112 @@
+#include "device/device.h"
+
+#include <utility>
+
+#include "passthrough/credentials.h"
+
+namespace vfs::device {
+
+namespace {
+
+constexpr std::size_t kThreadNameMax = 15;
+
+// `v_fs:<tag>:<index>`; where the kernel's 15 bytes do not suffice the tag is cut, because the index tells queues
+// apart.
+std::string thread_name(const std::string& tag, unsigned index) {
+  std::string suffix(1, ':');
+  suffix += std::to_string(index);
+  std::string name("v_fs:");
+  name.append(tag, 0, kThreadNameMax - name.size() - suffix.size());
+  return name += suffix;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Device>> Device::create(const DeviceOptions& options, DeviceObserver& observer) {
+  VFS_TRY(auto fs, passthrough::PassthroughFs::create(options.share));
+  return std::unique_ptr<Device>(new Device(options, std::move(fs), observer));
+}
+
+Device::Device(const DeviceOptions& options, std::unique_ptr<passthrough::PassthroughFs> fs, DeviceObserver& observer)
+    : tag_(options.tag),
+      observer_(observer),
+      fs_(std::move(fs)),
+      server_(*fs_, fuse::ServerOptions{}),
+      pool_("v_fs:" + options.tag, options.pool_threads, &passthrough::prepare_thread) {
+  server_.set_canceller(&pool_);
+}
+
+Device::~Device() { close(); }
+
+Status Device::start_worker(unsigned index, const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory,
+                            UniqueFd kick, UniqueFd call) {
+  VFS_ASSERT(!has_queue(index));
+  Worker::Setup worker_setup{thread_name(tag_, index), setup,           std::move(memory),
+                             std::move(kick),          std::move(call), &passthrough::prepare_thread};
+  WorkerEvents events{[this, index](Fault fault) { observer_.queue_failed(index, fault); },
+                      [this, index] { observer_.queue_stopped(index); }};
+  VFS_TRY(workers_[index], Worker::start(std::move(worker_setup), server_, pool_, std::move(events)));
+  return Unit{};
+}
+
+void Device::start_pumped(unsigned index, const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory) {
+  VFS_ASSERT(!has_queue(index));
+  pumped_.emplace(index, std::make_unique<PumpedQueue>(setup, std::move(memory), server_));
+}
+
+PumpedQueue* Device::pumped_queue(unsigned index) {
+  const auto found = pumped_.find(index);
+  return found == pumped_.end() ? nullptr : found->second.get();
+}
+
+bool Device::stop_queue(unsigned index) {
+  if (pumped_.contains(index)) {
+    observer_.queue_stopped(index);
+    return true;
+  }
+  const auto found = workers_.find(index);
+  if (found == workers_.end()) return false;
+  found->second->request_stop();
+  return true;
+}
+
+virtio::QueueState Device::reap(unsigned index) {
+  if (const auto found = pumped_.find(index); found != pumped_.end()) {
+    const virtio::QueueState state = found->second->state();
+    found->second->add_to(ended_);
+    pumped_.erase(found);
+    return state;
+  }
+  const auto found = workers_.find(index);
+  VFS_ASSERT(found != workers_.end());
+  const virtio::QueueState state = found->second->stop();
+  found->second->add_to(ended_);
+  workers_.erase(found);
+  return state;
+}
+
+bool Device::set_call(unsigned index, UniqueFd call) {
+  const auto found = workers_.find(index);
+  if (found == workers_.end()) return false;
+  found->second->set_call(std::move(call));
+  return true;
+}
+
+DeviceStats Device::stats() const {
+  DeviceStats stats{ended_, fs_->inode_count(), fs_->handle_count()};
+  pool_.add_to(stats.counters);
+  for (const auto& [index, worker] : workers_) worker->add_to(stats.counters);
+  for (const auto& [index, queue] : pumped_) queue->add_to(stats.counters);
+  return stats;
+}
+
+void Device::close() {
+  // All are asked before one is waited for.
+  for (const auto& [index, worker] : workers_) worker->request_stop();
+  while (!workers_.empty()) reap(workers_.begin()->first);
+  while (!pumped_.empty()) reap(pumped_.begin()->first);
+  pool_.close();
+  server_.end_session();
+}
+
+}  // namespace vfs::device

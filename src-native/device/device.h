@@ -1,0 +1,85 @@
+// Device: one virtio-fs device: a share, its FUSE server, its queues and their threads. What an FsBackend stands on.
+//
+// Threading: all methods from one thread (the JavaScript thread that made it); observers are told from any thread.
+// Nothing here waits for the observer, so closing from the observer's thread cannot deadlock.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "device/pumped_queue.h"
+#include "device/thread_pool.h"
+#include "device/worker.h"
+#include "passthrough/passthrough_fs.h"
+
+namespace vfs::device {
+
+struct DeviceOptions {
+  std::string tag;          // names the threads
+  unsigned request_queues;  // besides the hiprio queue; any number
+  unsigned pool_threads;
+  passthrough::PassthroughOptions share;
+};
+
+class DeviceObserver {
+ public:
+  // The queue has finished everything and can be reaped.
+  virtual void queue_stopped(unsigned index) = 0;
+  // Its ring is broken; it takes nothing more, and can be stopped.
+  virtual void queue_failed(unsigned index, Fault fault) = 0;
+
+ protected:
+  ~DeviceObserver() = default;
+};
+
+struct DeviceStats {
+  fuse::Counters::Snapshot counters;
+  std::size_t inodes;
+  std::size_t handles;
+};
+
+class Device {
+ public:
+  // Errors: of opening the share. `observer` outlives the device.
+  static Result<std::unique_ptr<Device>> create(const DeviceOptions& options, DeviceObserver& observer);
+  ~Device();
+
+  // Whether a queue with this index exists, started and not yet reaped.
+  bool has_queue(unsigned index) const { return workers_.contains(index) || pumped_.contains(index); }
+  // The index must be free. `call` may be none.
+  Status start_worker(unsigned index, const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory,
+                      UniqueFd kick, UniqueFd call);
+  // A queue without a thread: see PumpedQueue.
+  void start_pumped(unsigned index, const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory);
+  PumpedQueue* pumped_queue(unsigned index);
+
+  // Asks a queue to stop; `queue_stopped` follows (for a pumped one before this returns). False: no such queue.
+  bool stop_queue(unsigned index);
+  // Takes a stopped queue away and says where another may go on. Waits if it has not stopped yet.
+  virtio::QueueState reap(unsigned index);
+  bool set_call(unsigned index, UniqueFd call);
+
+  // See fuse::Server::end_session.
+  void end_session() { server_.end_session(); }
+  DeviceStats stats() const;
+  std::vector<int> keep_fds() const { return fs_->keep_fds(); }
+  // Stops and reaps everything. Idempotent.
+  void close();
+
+ private:
+  Device(const DeviceOptions& options, std::unique_ptr<passthrough::PassthroughFs> fs, DeviceObserver& observer);
+
+  const std::string tag_;
+  DeviceObserver& observer_;
+  std::unique_ptr<passthrough::PassthroughFs> fs_;
+  fuse::Server server_;
+  ThreadPool pool_;
+  std::map<unsigned, std::unique_ptr<Worker>> workers_;
+  std::map<unsigned, std::unique_ptr<PumpedQueue>> pumped_;
+  fuse::Counters::Snapshot ended_;  // counters of queues that are gone
+};
+
+}  // namespace vfs::device

@@ -1,0 +1,106 @@
+#include "device/queue_engine.h"
+
+#include <utility>
+
+namespace vfs::device {
+
+QueueEngine::QueueEngine(const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory, fuse::Server& server,
+                         ThreadPool* pool, std::function<void()> wake)
+    : queue_(setup, std::move(memory)), server_(server), pool_(pool), wake_(std::move(wake)) {}
+
+Result<Unit, Fault> QueueEngine::attach() {
+  owner_ = std::this_thread::get_id();
+  VFS_CHECK(queue_.attach());
+  attached_ = true;
+  return Unit{};
+}
+
+QueueEngine::Slot& QueueEngine::take_slot(std::uint16_t head) {
+  if (free_.empty()) {
+    // Bounded by the ring: Virtqueue::pop refuses more requests in flight than it has entries.
+    slots_.push_back(std::make_unique<Slot>());
+    slots_.back()->engine = this;
+    free_.reserve(slots_.size());
+    free_.push_back(slots_.back().get());
+  }
+  Slot& slot = *free_.back();
+  free_.pop_back();
+  slot.head = head;
+  return slot;
+}
+
+void QueueEngine::put_back(Slot& slot) {
+  queue_.push_used(slot.head, slot.written);
+  free_.push_back(&slot);
+}
+
+Result<std::size_t, Fault> QueueEngine::serve(std::size_t limit) {
+  std::size_t taken = 0;
+  while (taken < limit) {
+    const auto head = queue_.pop();
+    if (!head.ok()) return head.error();
+    if (!head.value().has_value()) break;
+    ++taken;
+    Slot& slot = take_slot(*head.value());
+    if (queue_.walk(slot.head, slot.ranges).ok()) {
+      begin(slot);
+    } else {
+      // A malformed chain: nothing in it can be trusted to be a place for an answer.
+      counters_.count_dropped();
+      slot.written = 0;
+      put_back(slot);
+    }
+  }
+  return taken;
+}
+
+void QueueEngine::begin(Slot& slot) {
+  const GuestMemory& memory = queue_.memory();
+  slot.request.start(Chain(slot.ranges.reader(memory), slot.ranges.writer(memory), Completion(*this, {&slot})));
+  const auto wait = server_.receive(slot.request, counters_);
+  if (!wait.has_value()) return;
+  if (pool_ != nullptr && *wait == fuse::Wait::kMay) return offload(slot);
+  const bool may_wait = pool_ == nullptr || *wait == fuse::Wait::kNever;
+  if (server_.serve(slot.request, may_wait, counters_) == fuse::Progress::kWouldWait) offload(slot);
+}
+
+void QueueEngine::offload(Slot& slot) {
+  slot.keep_alive = shared_from_this();
+  pool_->submit(slot);
+}
+
+void QueueEngine::Slot::run(fuse::Counters& counters) { engine->server_.serve(request, true, counters); }
+
+void QueueEngine::Slot::abandon(Errno reason, fuse::Counters& counters) {
+  engine->server_.refuse(request, reason, counters);
+}
+
+void QueueEngine::complete(CompletionToken token, std::uint32_t written, bool) {
+  Slot& slot = *static_cast<Slot*>(token.slot);
+  slot.written = written;
+  if (std::this_thread::get_id() == owner_ && slot.keep_alive == nullptr) return put_back(slot);
+  // From here on the owner may take the slot, finish, and let go of the engine: this reference outlasts the wake-up.
+  const std::shared_ptr<QueueEngine> alive = std::move(slot.keep_alive);
+  Slot* newest = completed_.load(std::memory_order_relaxed);
+  do {
+    slot.next_completed = newest;
+  } while (!completed_.compare_exchange_weak(newest, &slot, std::memory_order_release, std::memory_order_relaxed));
+  // Only the first of a batch wakes: the owner takes them all.
+  if (newest == nullptr) wake_();
+}
+
+void QueueEngine::collect() {
+  Slot* slot = completed_.exchange(nullptr, std::memory_order_acquire);
+  while (slot != nullptr) {
+    Slot* next = slot->next_completed;
+    put_back(*slot);
+    slot = next;
+  }
+}
+
+bool QueueEngine::flush() {
+  collect();
+  return queue_.publish();
+}
+
+}  // namespace vfs::device

@@ -1,0 +1,82 @@
+// QueueEngine: a virtqueue and a FUSE server joined. It takes chains, has them served here or in the pool, and puts
+// what is finished back into the ring. Who calls it, a thread that waits on a kick or a pump, is not its business.
+//
+// Threading: one owner thread calls everything but complete(), which any thread may. Completions from other threads
+// are collected without a lock and put into the ring by the owner, which alone touches it.
+// Ownership: shared, because a request that is served elsewhere keeps its engine alive until it has answered.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/completion.h"
+#include "device/thread_pool.h"
+#include "fuse/server.h"
+#include "virtio/virtqueue.h"
+
+namespace vfs::device {
+
+class QueueEngine final : public CompletionSink, public std::enable_shared_from_this<QueueEngine> {
+ public:
+  // `pool` null: everything is served by the owner, waiting or not (pumped queues). `wake` is called, from any thread,
+  // when completions of other threads wait for the owner.
+  QueueEngine(const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory, fuse::Server& server,
+              ThreadPool* pool, std::function<void()> wake);
+
+  // The calling thread is the owner from now on. See Virtqueue::attach.
+  Result<Unit, Fault> attach();
+  bool attached() const { return attached_; }
+
+  // Takes and serves up to `limit` chains. Returns how many were taken.
+  Result<std::size_t, Fault> serve(std::size_t limit);
+  // Collects completions and shows the driver what is finished. True: the driver wants an interrupt.
+  bool flush();
+
+  void suppress_kicks() { queue_.suppress_kicks(); }
+  bool request_kick() { return queue_.request_kick(); }
+
+  std::uint32_t in_flight() const { return queue_.in_flight(); }
+  virtio::QueueState state() const { return queue_.state(); }
+  GuestMemory& memory() { return queue_.memory(); }
+  const fuse::Counters& counters() const { return counters_; }
+
+  void complete(CompletionToken token, std::uint32_t written, bool answered) override;
+
+ private:
+  // A request's place, from being taken to being back in the ring.
+  struct Slot final : public PoolTask {
+    void run(fuse::Counters& counters) override;
+    void abandon(Errno reason, fuse::Counters& counters) override;
+    std::uint64_t unique() const override { return request.header().unique; }
+
+    QueueEngine* engine = nullptr;
+    std::shared_ptr<QueueEngine> keep_alive;  // while the request is with another thread
+    fuse::Request request;
+    virtio::ChainRanges ranges;
+    std::uint32_t written = 0;
+    std::uint16_t head = 0;
+    Slot* next_completed = nullptr;
+  };
+
+  Slot& take_slot(std::uint16_t head);
+  void begin(Slot& slot);
+  void offload(Slot& slot);
+  void put_back(Slot& slot);
+  void collect();
+
+  virtio::Virtqueue queue_;
+  fuse::Server& server_;
+  ThreadPool* const pool_;
+  const std::function<void()> wake_;
+  std::thread::id owner_;
+  bool attached_ = false;
+  fuse::Counters counters_;  // of the owner
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<Slot*> free_;
+  std::atomic<Slot*> completed_{nullptr};  // finished by other threads, newest first
+};
+
+}  // namespace vfs::device

@@ -1,0 +1,130 @@
+#include "device/worker.h"
+
+#include <sys/epoll.h>
+
+#include <array>
+#include <utility>
+
+#include "base/sys.h"
+
+namespace vfs::device {
+
+namespace {
+
+// Chains taken before the driver is shown what is finished: long enough that a burst costs one interrupt, short
+// enough that the first of a burst of long requests does not wait for the last.
+constexpr std::size_t kBatch = 32;
+
+constexpr std::uint64_t kKick = 0;
+constexpr std::uint64_t kWake = 1;
+constexpr std::uint64_t kStop = 2;
+
+}  // namespace
+
+Worker::Worker(Setup setup, WorkerEvents events) : setup_(std::move(setup)), events_(std::move(events)) {}
+
+Result<std::unique_ptr<Worker>> Worker::start(Setup setup, fuse::Server& server, ThreadPool& pool,
+                                              WorkerEvents events) {
+  std::unique_ptr<Worker> worker(new Worker(std::move(setup), std::move(events)));
+  VFS_CHECK(worker->open_descriptors());
+  worker->engine_ = std::make_shared<QueueEngine>(
+      worker->setup_.queue, worker->setup_.memory, server, &pool,
+      [wake = worker->wake_] { static_cast<void>(sys::eventfd_signal(wake->get()).ok()); });
+  VFS_TRY(worker->thread_, Thread::start([raw = worker.get()] { raw->run(); }));
+  return worker;
+}
+
+Worker::~Worker() {
+  // Not stop(): a worker whose start failed has no engine to give a state.
+  request_stop();
+  thread_.join();
+}
+
+Status Worker::open_descriptors() {
+  VFS_TRY(UniqueFd wake, sys::eventfd(0));
+  wake_ = std::make_shared<UniqueFd>(std::move(wake));
+  VFS_TRY(stop_event_, sys::eventfd(0));
+  VFS_TRY(epoll_, sys::epoll_create());
+  // Edge triggered: each write to the eventfd is an event, so its counter never needs to be read.
+  VFS_CHECK(sys::epoll_add(epoll_.get(), setup_.kick.get(), EPOLLIN | EPOLLET, kKick));
+  VFS_CHECK(sys::epoll_add(epoll_.get(), wake_->get(), EPOLLIN | EPOLLET, kWake));
+  VFS_CHECK(sys::epoll_add(epoll_.get(), stop_event_.get(), EPOLLIN, kStop));
+  return Unit{};
+}
+
+void Worker::request_stop() {
+  if (!stopping_.exchange(true)) static_cast<void>(sys::eventfd_signal(stop_event_.get()).ok());
+}
+
+virtio::QueueState Worker::stop() {
+  request_stop();
+  thread_.join();
+  return engine_->state();
+}
+
+void Worker::set_call(UniqueFd call) {
+  {
+    const std::lock_guard lock(call_mutex_);
+    setup_.call = std::move(call);
+  }
+  signal_call();
+}
+
+void Worker::signal_call() {
+  const std::lock_guard lock(call_mutex_);
+  // A failure (a frontend that closed its end) concerns the frontend alone.
+  if (setup_.call.valid()) static_cast<void>(sys::eventfd_signal(setup_.call.get()).ok());
+}
+
+void Worker::run() {
+  sys::name_thread(setup_.name);
+  if (!setup_.prepare_thread().ok()) {
+    // Without an identity of its own this thread must not serve anybody.
+    fail(Fault::kThreadNotReady);
+  } else if (const auto attached = engine_->attach(); !attached.ok()) {
+    fail(attached.error());
+  } else {
+    while (!stopping_.load(std::memory_order_relaxed) && serve_ring()) wait_for_events();
+  }
+  finish_in_flight();
+  events_.stopped();
+}
+
+// Serves until the ring is empty and the driver has been asked for a kick. False: the ring is broken.
+bool Worker::serve_ring() {
+  engine_->suppress_kicks();
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    const auto taken = engine_->serve(kBatch);
+    if (engine_->flush()) signal_call();
+    if (!taken.ok()) {
+      fail(taken.error());
+      return false;
+    }
+    if (taken.value() < kBatch && !engine_->request_kick()) return true;
+  }
+  return true;
+}
+
+void Worker::wait_for_events() {
+  std::array<epoll_event, 3> events;
+  // Whatever woke us, the loop looks at everything. An error here is our own bug: the descriptors are ours.
+  VFS_ASSERT(sys::epoll_wait(epoll_.get(), events, -1).ok());
+}
+
+// The end of the thread: no chain is taken any more, those that were are answered. After a fault this is also where it
+// waits to be stopped.
+void Worker::finish_in_flight() {
+  static_cast<void>(sys::epoll_remove(epoll_.get(), setup_.kick.get()).ok());
+  for (;;) {
+    if (engine_->attached() && engine_->flush()) signal_call();
+    const bool stopping = stopping_.load();
+    if (stopping && engine_->in_flight() == 0) return;
+    // The stop event has done its work once it is seen; left in, it would make this loop spin.
+    if (stopping) static_cast<void>(sys::epoll_remove(epoll_.get(), stop_event_.get()).ok());
+    wait_for_events();
+  }
+}
+
+void Worker::fail(Fault fault) { events_.failed(fault); }
+
+}  // namespace vfs::device

@@ -1,0 +1,112 @@
+// From a method of FileSystem to a handler: the parameters are decoded in the order of the signature, the result
+// becomes the reply. op_table.cc has one line per operation because of this file.
+#pragma once
+
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "fuse/server.h"
+
+namespace vfs::fuse {
+
+namespace detail {
+
+template <typename T>
+struct Decode {  // a structure of the ABI
+  static Result<T> from(Decoder& decoder) { return decoder.take<T>(); }
+};
+template <>
+struct Decode<Name> {
+  static Result<Name> from(Decoder& decoder) { return decoder.take_name(); }
+};
+template <>
+struct Decode<LinkTarget> {
+  static Result<LinkTarget> from(Decoder& decoder) { return decoder.take_link_target(); }
+};
+
+template <typename Method>
+struct Signature;
+template <typename Out, typename... In>
+struct Signature<Result<Out> (FileSystem::*)(const Call&, const In&...)> {
+  using Reply = Out;
+  using Parameters = std::tuple<In...>;
+};
+
+// Only structures have a fixed size; names follow them.
+template <typename T>
+constexpr std::size_t wire_size() {
+  if constexpr (std::is_same_v<T, Name> || std::is_same_v<T, LinkTarget>) {
+    return 0;
+  } else {
+    return sizeof(T);
+  }
+}
+template <typename Parameters>
+struct FixedBytes;
+template <typename... In>
+struct FixedBytes<std::tuple<In...>> {
+  static constexpr std::size_t value = (wire_size<In>() + ... + 0);
+};
+
+template <typename Reply>
+constexpr std::uint32_t reply_size() {
+  if constexpr (std::is_same_v<Reply, Unit>) {
+    return 0;
+  } else {
+    return sizeof(Reply);
+  }
+}
+
+inline void answer(Request& request, const Status& status) {
+  if (status.ok()) return request.finish_empty();
+  request.finish_error(status.error());
+}
+template <WireValue Reply>
+  requires(!std::is_same_v<Reply, Unit>)
+void answer(Request& request, const Result<Reply>& result) {
+  if (result.ok()) return request.finish_bytes(bytes_of(result.value()));
+  request.finish_error(result.error());
+}
+
+}  // namespace detail
+
+// Decodes the parameters of a signature and calls `use` with them, or answers with the decoder's error.
+template <typename... In, typename Use>
+void with_parameters(Request& request, std::tuple<In...>*, Use use) {
+  [[maybe_unused]] Decoder decoder = request.decoder();
+  // Braces: the order of evaluation is the order of the wire.
+  std::tuple<Result<In>...> parts{detail::Decode<In>::from(decoder)...};
+  Errno bad(0);
+  std::apply([&](const auto&... part) { ((bad == Errno(0) && !part.ok() ? void(bad = part.error()) : void()), ...); },
+             parts);
+  if (bad != Errno(0)) return request.finish_error(bad);
+  std::apply([&](const auto&... part) { use(part.value()...); }, parts);
+}
+
+template <auto Method>
+Progress invoke(Server& server, Request& request, bool may_wait) {
+  using Shape = detail::Signature<decltype(Method)>;
+  with_parameters(request, static_cast<typename Shape::Parameters*>(nullptr), [&](const auto&... in) {
+    detail::answer(request, (server.file_system().*Method)(server.call_of(request, may_wait), in...));
+  });
+  return Progress::kDone;
+}
+
+// A row whose columns follow from the method's signature.
+template <auto Method>
+constexpr OpRow op(abi::Opcode opcode, const char* name, std::uint8_t since_minor, Wait wait = Wait::kNever) {
+  using Shape = detail::Signature<decltype(Method)>;
+  return {.opcode = opcode,
+          .name = name,
+          .since_minor = since_minor,
+          .wait = wait,
+          .answer = Answer::kReply,
+          .before_init = false,
+          .has_bulk_data = false,
+          .fixed_bytes = detail::FixedBytes<typename Shape::Parameters>::value,
+          .reply_bytes = detail::reply_size<typename Shape::Reply>(),
+          .handler = &invoke<Method>};
+}
+
+}  // namespace vfs::fuse

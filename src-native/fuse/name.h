@@ -1,0 +1,63 @@
+// What a guest calls things by, parsed once. A Name that exists is safe to hand to an *at() call: one component, not
+// empty, not "." or "..", no '/', no NUL inside, at most NAME_MAX bytes. Names are bytes: UTF-8 is not asked for.
+#pragma once
+
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace vfs::fuse {
+
+// One path component. The bytes live as long as the request that they came with.
+class Name {
+ public:
+  const char* c_str() const { return text_.data(); }
+  std::string_view text() const { return text_; }
+
+ private:
+  friend class Decoder;
+  explicit Name(std::string_view text) : text_(text) {}
+  std::string_view text_;  // the byte after it is the NUL
+};
+
+// The contents of a symlink: any bytes but NUL, 1 to PATH_MAX - 1 of them. Never resolved by us.
+class LinkTarget {
+ public:
+  const char* c_str() const { return text_.data(); }
+  std::string_view text() const { return text_; }
+
+ private:
+  friend class Decoder;
+  explicit LinkTarget(std::string_view text) : text_(text) {}
+  std::string_view text_;
+};
+
+// Reads the parameters of a request, front to back, from its body: our own copy, which the guest can no longer change.
+class Decoder {
+ public:
+  explicit Decoder(ByteSpan body) : rest_(body) {}
+
+  // EINVAL: the body is shorter than the structure.
+  template <WireValue T>
+  Result<T> take() {
+    if (rest_.size() < sizeof(T)) return Errno(EINVAL);
+    const T value = value_from<T>(rest_);
+    rest_ = rest_.subspan(sizeof(T));
+    return value;
+  }
+
+  // EINVAL: not terminated, empty, ".", "..", or with a '/'. ENAMETOOLONG: more than NAME_MAX bytes.
+  Result<Name> take_name();
+
+  // EINVAL: not terminated. ENOENT: empty, as symlink(2) says. ENAMETOOLONG: PATH_MAX bytes or more.
+  Result<LinkTarget> take_link_target();
+
+  ByteSpan rest() const { return rest_; }
+
+ private:
+  Result<std::string_view> take_text();
+  ByteSpan rest_;
+};
+
+}  // namespace vfs::fuse

@@ -1,0 +1,109 @@
+#include "fuse/op_table.h"
+
+#include <array>
+
+#include "fuse/handlers.h"
+#include "fuse/invoke.h"
+
+namespace vfs::fuse {
+
+namespace {
+
+using abi::Opcode;
+using FS = FileSystem;
+
+// A row for a handler that is written by hand: see handlers.h for why.
+constexpr OpRow special(Opcode opcode, const char* name, std::uint8_t since_minor, Handler handler,
+                        std::uint16_t fixed_bytes, Wait wait = Wait::kNever) {
+  return {.opcode = opcode,
+          .name = name,
+          .since_minor = since_minor,
+          .wait = wait,
+          .answer = Answer::kReply,
+          .before_init = false,
+          .has_bulk_data = false,
+          .fixed_bytes = fixed_bytes,
+          .reply_bytes = 0,
+          .handler = handler};
+}
+
+constexpr OpRow silent(OpRow row, bool bulk) {
+  row.answer = Answer::kSilent;
+  row.has_bulk_data = bulk;
+  return row;
+}
+
+constexpr OpRow with_data(OpRow row, std::uint32_t reply_bytes) {
+  row.has_bulk_data = true;
+  row.reply_bytes = reply_bytes;
+  return row;
+}
+
+constexpr OpRow first_of_all(OpRow row, std::uint32_t reply_bytes) {
+  row.before_init = true;
+  row.reply_bytes = reply_bytes;
+  return row;
+}
+
+// By opcode. `since_minor` as in the changelog of <linux/fuse.h>; 0 for what was always there.
+constexpr std::array kRows{
+    op<&FS::lookup>(Opcode::kLookup, "LOOKUP", 0),
+    silent(special(Opcode::kForget, "FORGET", 0, handle_forget, sizeof(abi::ForgetIn)), false),
+    op<&FS::getattr>(Opcode::kGetattr, "GETATTR", 0),
+    op<&FS::setattr>(Opcode::kSetattr, "SETATTR", 0),
+    special(Opcode::kReadlink, "READLINK", 0, handle_readlink, 0),
+    op<&FS::symlink>(Opcode::kSymlink, "SYMLINK", 0),
+    op<&FS::mknod>(Opcode::kMknod, "MKNOD", 0),
+    op<&FS::mkdir>(Opcode::kMkdir, "MKDIR", 0),
+    op<&FS::unlink>(Opcode::kUnlink, "UNLINK", 0),
+    op<&FS::rmdir>(Opcode::kRmdir, "RMDIR", 0),
+    special(Opcode::kRename, "RENAME", 0, handle_rename, sizeof(abi::RenameIn)),
+    op<&FS::link>(Opcode::kLink, "LINK", 0),
+    op<&FS::open>(Opcode::kOpen, "OPEN", 0),
+    special(Opcode::kRead, "READ", 0, handle_read, sizeof(abi::ReadIn), Wait::kTryFirst),
+    with_data(special(Opcode::kWrite, "WRITE", 0, handle_write, sizeof(abi::WriteIn), Wait::kTryFirst),
+              sizeof(abi::WriteOut)),
+    op<&FS::statfs>(Opcode::kStatfs, "STATFS", 0),
+    op<&FS::release>(Opcode::kRelease, "RELEASE", 0),
+    op<&FS::fsync>(Opcode::kFsync, "FSYNC", 0, Wait::kMay),
+    op<&FS::flush>(Opcode::kFlush, "FLUSH", 0),
+    first_of_all(special(Opcode::kInit, "INIT", 0, handle_init, sizeof(abi::InitIn)), sizeof(abi::InitOut)),
+    op<&FS::opendir>(Opcode::kOpendir, "OPENDIR", 0),
+    special(Opcode::kReaddir, "READDIR", 0, handle_readdir, sizeof(abi::ReadIn)),
+    op<&FS::releasedir>(Opcode::kReleasedir, "RELEASEDIR", 0),
+    op<&FS::fsyncdir>(Opcode::kFsyncdir, "FSYNCDIR", 0, Wait::kMay),
+    op<&FS::access>(Opcode::kAccess, "ACCESS", 0),
+    op<&FS::create>(Opcode::kCreate, "CREATE", 0),
+    silent(special(Opcode::kInterrupt, "INTERRUPT", 0, handle_interrupt, sizeof(abi::InterruptIn)), false),
+    first_of_all(special(Opcode::kDestroy, "DESTROY", 0, handle_destroy, 0), 0),
+    silent(special(Opcode::kBatchForget, "BATCH_FORGET", 16, handle_batch_forget, sizeof(abi::BatchForgetIn)), true),
+    op<&FS::fallocate>(Opcode::kFallocate, "FALLOCATE", 19, Wait::kMay),
+    special(Opcode::kReaddirplus, "READDIRPLUS", 21, handle_readdirplus, sizeof(abi::ReadIn)),
+    op<&FS::rename>(Opcode::kRename2, "RENAME2", 23),
+    op<&FS::lseek>(Opcode::kLseek, "LSEEK", 24),
+};
+
+constexpr std::uint8_t kNoRow = 255;
+
+// opcode -> place in kRows
+constexpr std::array<std::uint8_t, kOpSlots> index_rows() {
+  std::array<std::uint8_t, kOpSlots> index{};
+  for (auto& place : index) place = kNoRow;
+  for (std::size_t i = 0; i < kRows.size(); ++i) {
+    index[static_cast<std::size_t>(kRows[i].opcode)] = static_cast<std::uint8_t>(i);
+  }
+  return index;
+}
+
+constexpr auto kIndex = index_rows();
+
+}  // namespace
+
+const OpRow* find_op(std::uint32_t opcode) {
+  if (opcode >= kIndex.size() || kIndex[opcode] == kNoRow) return nullptr;
+  return &kRows[kIndex[opcode]];
+}
+
+std::span<const OpRow> op_rows() { return kRows; }
+
+}  // namespace vfs::fuse

@@ -1,0 +1,94 @@
+// Request: one FUSE request from its arrival to its answer. It owns the chain, a private copy of the header and of the
+// parameters, and knows nothing of threads: it can be served in the queue's thread, moved aside, and served again or
+// answered later from another one.
+//
+// Reply rules (what Linux >= 7.1 verifies, fs/fuse/virtio_fs.c): used length == out_header.len, `unique` echoed, error
+// in (-512, 0], an error reply is exactly 16 bytes, a success reply exactly the size of its type. They hold by
+// construction: only the finish_… methods answer, once, and they write the header last. send() then hands the chain
+// back; after it the request may be in use for another one already, so it is the last thing that anybody does with it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "fuse/abi.h"
+#include "fuse/name.h"
+#include "memory/chain.h"
+
+namespace vfs::fuse {
+
+struct OpRow;
+
+// What is counted of a request once it is over.
+struct Outcome {
+  bool replied = false;  // false: no reply exists, or there was no room for one
+  int error = 0;         // positive errno of an error reply
+};
+
+class Request {
+ public:
+  // --- the server's side: taking it in
+  // Starts with a new chain; buffers of the request before are reused.
+  void start(Chain chain);
+  // Copies the header. False: the chain is too short to hold one; nothing can be said about it.
+  bool take_header();
+  // Copies the parameters: `bulk` bytes and more are left in the reader as data (WRITE); without bulk the whole body
+  // is copied. E2BIG: more than `limit`. EINVAL: header.len and the chain disagree, or the extensions do not fit.
+  Status take_body(std::size_t limit, bool has_bulk_data, std::size_t fixed_bytes);
+  // Reserves the reply header. False: the driver left no room for one.
+  bool reserve_reply();
+
+  const abi::InHeader& header() const { return header_; }
+  const OpRow* row() const { return row_; }
+  void set_row(const OpRow* row) { row_ = row; }
+  std::uint32_t session() const { return session_; }
+  void set_session(std::uint32_t session) { session_ = session; }
+
+  // --- the handler's side
+  Decoder decoder() const { return Decoder(body_); }
+  // A copy: reading or filling can be tried again.
+  GuestReader data() const { return chain_.reader; }
+  GuestWriter room() const { return chain_.writer; }
+  std::uint32_t room_bytes() const { return chain_.writer.remaining(); }
+
+  // --- the answer, once
+  void finish_error(Errno error);
+  void finish_empty();
+  void finish_bytes(ByteSpan payload);
+  // The payload was put directly into room(): `bytes` of it.
+  void finish_filled(std::uint32_t bytes);
+  // For requests that have no reply (FORGET): the chain goes back with nothing written.
+  void finish_silent();
+  // There is no way to answer: the chain goes back with nothing written, and is counted.
+  void finish_dropped();
+  bool answered() const { return answered_; }
+  // Hands the chain back. Exactly once, after one of the above.
+  void send();
+
+  // Bytes of file data that a READ or WRITE moved, for the counters.
+  std::uint64_t moved_bytes() const { return moved_bytes_; }
+  void set_moved_bytes(std::uint64_t bytes) { moved_bytes_ = bytes; }
+
+  Outcome outcome() const { return outcome_; }
+
+ private:
+  void finish(Errno error, std::uint32_t payload_bytes);
+  void answer(std::uint32_t written);
+
+  Chain chain_;
+  GuestWriter header_room_;
+  bool has_reply_ = false;
+  bool answered_ = false;
+  bool dropped_ = false;
+  std::uint32_t written_ = 0;
+  abi::InHeader header_{};
+  const OpRow* row_ = nullptr;
+  std::uint32_t session_ = 0;
+  std::vector<std::byte> body_;
+  Outcome outcome_;
+  std::uint64_t moved_bytes_ = 0;
+};
+
+}  // namespace vfs::fuse

@@ -1,0 +1,122 @@
+#include "fuse/server.h"
+
+namespace vfs::fuse {
+
+namespace {
+
+// Parameters of the longest request: two names or a symlink with its target, with room for what comes. BATCH_FORGET
+// and WRITE leave their bulk in guest memory.
+constexpr std::size_t kBodyBytesMax = 16 * 1024;
+
+}  // namespace
+
+void Counters::add_to(Snapshot& sum) const {
+  for (std::size_t i = 0; i < kOpSlots; ++i) {
+    sum.operations[i] += operations_[i].load(std::memory_order_relaxed);
+    sum.errors[i] += errors_[i].load(std::memory_order_relaxed);
+  }
+  sum.bytes_read += bytes_read_.load(std::memory_order_relaxed);
+  sum.bytes_written += bytes_written_.load(std::memory_order_relaxed);
+  sum.dropped += dropped_.load(std::memory_order_relaxed);
+}
+
+// Errno 0: go on.
+Errno Server::admit(const Request& request) const {
+  const OpRow* row = request.row();
+  if (row == nullptr) return Errno(ENOSYS);
+  if (row->before_init) return Errno(0);
+  // As libfuse answers: there is nothing to work on before INIT and after DESTROY.
+  if (!session_.active.load(std::memory_order_acquire)) return Errno(EIO);
+  if (row->since_minor > session_.minor.load(std::memory_order_relaxed)) return Errno(ENOSYS);
+  return Errno(0);
+}
+
+std::optional<Wait> Server::receive(Request& request, Counters& counters) {
+  if (!request.take_header()) {
+    drop(request, counters);
+    return std::nullopt;
+  }
+  const OpRow* row = find_op(request.header().opcode);
+  request.set_row(row);
+  request.set_session(session_.number.load(std::memory_order_acquire));
+  const bool silent = row != nullptr && row->answer == Answer::kSilent;
+  if (!silent && !request.reserve_reply()) {
+    // Nothing is executed whose result could not be told.
+    drop(request, counters);
+    return std::nullopt;
+  }
+  Errno refusal = admit(request);
+  if (refusal == Errno(0)) {
+    VFS_ASSERT(row != nullptr);  // admit() refuses what has no row
+    const auto body = request.take_body(kBodyBytesMax, row->has_bulk_data, row->fixed_bytes);
+    if (!body.ok()) {
+      refusal = body.error();
+    } else if (!silent && request.room_bytes() < row->reply_bytes) {
+      refusal = Errno(ENOBUFS);
+    }
+  }
+  if (refusal != Errno(0)) {
+    refuse(request, refusal, counters);
+    return std::nullopt;
+  }
+  return request.row()->wait;
+}
+
+Progress Server::serve(Request& request, bool may_wait, Counters& counters) {
+  const OpRow* row = request.row();
+  const Progress progress = row->handler(*this, request, may_wait);
+  if (progress == Progress::kWouldWait) {
+    VFS_ASSERT(!may_wait);
+    return progress;
+  }
+  finish(request, counters);
+  return Progress::kDone;
+}
+
+// Counts what happened and lets go of the request, which may be another one's from then on.
+void Server::finish(Request& request, Counters& counters) {
+  VFS_ASSERT(request.answered());
+  const OpRow* row = request.row();
+  const Outcome outcome = request.outcome();
+  counters.count(op_slot(row), outcome.error != 0);
+  if (row != nullptr && outcome.error == 0) {
+    if (row->opcode == abi::Opcode::kRead) counters.count_read(request.moved_bytes());
+    if (row->opcode == abi::Opcode::kWrite) counters.count_written(request.moved_bytes());
+  }
+  request.send();
+}
+
+void Server::drop(Request& request, Counters& counters) {
+  counters.count_dropped();
+  request.finish_dropped();
+  request.send();
+}
+
+void Server::refuse(Request& request, Errno error, Counters& counters) {
+  if (request.row() != nullptr && request.row()->answer == Answer::kSilent) {
+    request.finish_silent();
+  } else {
+    request.finish_error(error);
+  }
+  finish(request, counters);
+}
+
+void Server::end_session() {
+  const std::lock_guard lock(session_change_);
+  session_.active.store(false, std::memory_order_release);
+  fs_.destroy();
+}
+
+Call Server::call_of(const Request& request, bool may_wait) const {
+  const abi::InHeader& header = request.header();
+  return Call{
+      header.nodeid,
+      header.uid,
+      header.gid,
+      header.pid,
+      request.session(),
+      may_wait,
+      Negotiated{session_.minor.load(std::memory_order_relaxed), session_.flags.load(std::memory_order_relaxed)}};
+}
+
+}  // namespace vfs::fuse

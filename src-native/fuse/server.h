@@ -1,0 +1,111 @@
+// Server: FUSE requests in, calls on a FileSystem, replies out. It knows no ring, no thread and no file.
+//
+// Threading: receive() and serve() may run in several threads at once, each on a request of its own. Nothing here is
+// locked on that path; INIT, DESTROY and end_session() exclude each other.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+
+#include "fuse/file_system.h"
+#include "fuse/op_table.h"
+#include "fuse/request.h"
+
+namespace vfs::fuse {
+
+// Stops a request that has not been begun yet: INTERRUPT's helper, which lives where requests wait.
+class Canceller {
+ public:
+  // From any thread. Unknown or already begun: nothing happens.
+  virtual void cancel(std::uint64_t unique) = 0;
+
+ protected:
+  ~Canceller() = default;
+};
+
+struct ServerOptions {
+  std::uint32_t write_bytes_max = 1U << 20;  // of one WRITE or READ: what FUSE_INIT promises
+};
+
+// Counters of one thread: that thread alone writes them, anybody reads them.
+class Counters {
+ public:
+  void count(std::size_t slot, bool failed) {
+    bump(operations_[slot], 1);
+    if (failed) bump(errors_[slot], 1);
+  }
+  void count_read(std::uint64_t bytes) { bump(bytes_read_, bytes); }
+  void count_written(std::uint64_t bytes) { bump(bytes_written_, bytes); }
+  void count_dropped() { bump(dropped_, 1); }
+
+  struct Snapshot {
+    std::array<std::uint64_t, kOpSlots> operations{};
+    std::array<std::uint64_t, kOpSlots> errors{};
+    std::uint64_t bytes_read = 0;
+    std::uint64_t bytes_written = 0;
+    std::uint64_t dropped = 0;
+  };
+  void add_to(Snapshot& sum) const;
+
+ private:
+  // Not a read-modify-write: there is one writer.
+  static void bump(std::atomic<std::uint64_t>& counter, std::uint64_t by) {
+    counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+  }
+  std::array<std::atomic<std::uint64_t>, kOpSlots> operations_{};
+  std::array<std::atomic<std::uint64_t>, kOpSlots> errors_{};
+  std::atomic<std::uint64_t> bytes_read_{0};
+  std::atomic<std::uint64_t> bytes_written_{0};
+  std::atomic<std::uint64_t> dropped_{0};
+};
+
+class Server {
+ public:
+  Server(FileSystem& file_system, const ServerOptions& options) : fs_(file_system), options_(options) {}
+
+  // All three let go of a request once it is answered: it must not be touched afterwards, because its slot may serve
+  // the next one already.
+
+  // Takes a request in: header, row, parameters, room. Returns where it is to be served; nothing, if it is malformed
+  // and has been answered (or given back) already.
+  std::optional<Wait> receive(Request& request, Counters& counters);
+  // Serves it. kWouldWait only if `may_wait` is false.
+  Progress serve(Request& request, bool may_wait, Counters& counters);
+  // Answers a request that will not be served any more.
+  void refuse(Request& request, Errno error, Counters& counters);
+
+  // Drops what the guest holds; requests are refused until the next INIT.
+  void end_session();
+
+  void set_canceller(Canceller* canceller) { canceller_ = canceller; }
+
+  // --- for the handlers (ops.cc)
+  FileSystem& file_system() { return fs_; }
+  Call call_of(const Request& request, bool may_wait) const;
+  std::uint32_t write_bytes_max() const { return options_.write_bytes_max; }
+  Canceller* canceller() { return canceller_; }
+  Result<abi::InitOut> begin_session(const abi::InitIn& in, std::uint32_t flags2);
+
+ private:
+  struct Session {
+    std::atomic<bool> active{false};
+    std::atomic<std::uint32_t> number{0};
+    std::atomic<std::uint32_t> minor{0};
+    std::atomic<std::uint64_t> flags{0};
+  };
+
+  Errno admit(const Request& request) const;
+  static void finish(Request& request, Counters& counters);
+  static void drop(Request& request, Counters& counters);
+
+  FileSystem& fs_;
+  const ServerOptions options_;
+  Canceller* canceller_ = nullptr;
+  std::mutex session_change_;  // held while a session begins or ends; nothing else may be held
+  Session session_;
+};
+
+}  // namespace vfs::fuse

@@ -1,0 +1,66 @@
+#include "passthrough/dir_stream.h"
+
+#include <climits>
+#include <cstring>
+
+#include "base/sys.h"
+
+namespace vfs::passthrough {
+
+namespace {
+
+// What glibc uses for readdir(3): large enough that a common directory is one call.
+constexpr std::size_t kBufferSize = 32768;
+
+// struct linux_dirent64, which no header of the C library declares: d_ino, d_off, d_reclen, d_type, d_name.
+constexpr std::size_t kInoOffset = 0;
+constexpr std::size_t kOffOffset = 8;
+constexpr std::size_t kReclenOffset = 16;
+constexpr std::size_t kTypeOffset = 18;
+constexpr std::size_t kNameOffset = 19;
+
+std::uint16_t record_length(ByteSpan record) { return value_from<std::uint16_t>(record.subspan(kReclenOffset)); }
+
+}  // namespace
+
+Status DirStream::seek(std::uint64_t cookie) {
+  if (cookie == position_) return Unit{};
+  if (cookie > INT64_MAX) return Errno(EINVAL);
+  VFS_CHECK(sys::lseek(fd_.get(), static_cast<std::int64_t>(cookie), SEEK_SET));
+  begin_ = end_ = 0;
+  position_ = cookie;
+  return Unit{};
+}
+
+Status DirStream::refill() {
+  if (buffer_.empty()) buffer_.resize(kBufferSize);
+  VFS_TRY(const std::size_t filled, sys::getdents64(fd_.get(), buffer_));
+  begin_ = 0;
+  end_ = filled;
+  return Unit{};
+}
+
+Result<bool> DirStream::peek(DirEntry& entry) {
+  if (begin_ == end_) VFS_CHECK(refill());
+  if (begin_ == end_) return false;
+  const ByteSpan rest = ByteSpan(buffer_).subspan(begin_, end_ - begin_);
+  // A FUSE file system below us could be as wrong as any peer.
+  if (rest.size() <= kNameOffset) return Errno(EIO);
+  const std::size_t length = record_length(rest);
+  if (length <= kNameOffset || length > rest.size()) return Errno(EIO);
+  const std::string_view padded = text_of(rest.subspan(kNameOffset, length - kNameOffset));
+  const std::size_t name_length = padded.find('\0');
+  if (name_length == std::string_view::npos) return Errno(EIO);
+  entry.ino = value_from<std::uint64_t>(rest.subspan(kInoOffset));
+  entry.cookie = value_from<std::uint64_t>(rest.subspan(kOffOffset));
+  entry.type = std::to_integer<std::uint32_t>(rest[kTypeOffset]);
+  entry.name = padded.substr(0, name_length);
+  return true;
+}
+
+void DirStream::consume(const DirEntry& entry) {
+  begin_ += record_length(ByteSpan(buffer_).subspan(begin_));
+  position_ = entry.cookie;
+}
+
+}  // namespace vfs::passthrough

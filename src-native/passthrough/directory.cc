@@ -1,0 +1,81 @@
+// Open directories.
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+
+#include "base/sys.h"
+#include "passthrough/passthrough_fs.h"
+
+namespace vfs::passthrough {
+
+namespace {
+
+bool is_dot(std::string_view name) { return name == "." || name == ".."; }
+
+// Calls give(entry) for what is listed from `cookie` on, until it answers false: the reply is full. An error after the
+// first entry ends the list, and comes again when the guest asks for the rest. EINVAL: not one entry fits, which a
+// guest would take for the end of the directory.
+template <typename Give>
+Status list(DirHandle& handle, std::uint64_t cookie, Give give) {
+  const std::lock_guard lock(handle.mutex);
+  VFS_CHECK(handle.stream.seek(cookie));
+  for (bool empty = true;;) {
+    DirEntry next{};
+    const auto more = handle.stream.peek(next);
+    if (!more.ok()) return empty ? Status(more.error()) : ok_status();
+    if (!more.value()) return Unit{};
+    // The parent of the root is outside.
+    if (handle.inode().id() == abi::kRootId && next.name == "..") next.ino = handle.inode().key().ino;
+    // Longer names (FAT and NTFS can have them, in bytes) could not be looked up either.
+    if (next.name.size() <= NAME_MAX) {
+      if (!give(next)) return empty ? Status(Errno(EINVAL)) : ok_status();
+      empty = false;
+    }
+    handle.stream.consume(next);
+  }
+}
+
+}  // namespace
+
+Result<abi::OpenOut> PassthroughFs::opendir(const fuse::Call& call, const abi::OpenIn&) {
+  VFS_TRY(const auto inode, inodes_.get(call.nodeid));
+  if (!inode->is_directory()) return Errno(ENOTDIR);
+  VFS_TRY(auto token, budget_.take());
+  VFS_TRY(auto fd, proc_.reopen(inode->fd(), O_RDONLY | O_DIRECTORY));
+  VFS_TRY(const auto handle, directories_.open(call.session, inode, std::move(fd), std::move(token)));
+  const bool caches = options_.cache == CachePolicy::kAlways || options_.cache == CachePolicy::kMetadata;
+  return abi::OpenOut{handle, caches ? abi::fopen::kCacheDir | abi::fopen::kKeepCache : 0, 0};
+}
+
+Status PassthroughFs::readdir(const fuse::Call& call, const abi::ReadIn& in, fuse::DirectorySink& sink) {
+  VFS_TRY(const auto handle, directories_.get(in.fh, call.nodeid));
+  return list(*handle, in.offset,
+              [&](const DirEntry& next) { return sink.add(next.ino, next.cookie, next.type, next.name); });
+}
+
+Status PassthroughFs::readdirplus(const fuse::Call& call, const abi::ReadIn& in, fuse::DirectoryPlusSink& sink) {
+  VFS_TRY(const auto handle, directories_.get(in.fh, call.nodeid));
+  return list(*handle, in.offset, [&](const DirEntry& next) {
+    if (!sink.fits(next.name.size())) return false;
+    abi::EntryOut out{};  // node 0: the guest looks it up when it needs it
+    if (!is_dot(next.name)) {
+      // What vanished meanwhile, or cannot be held for want of descriptors, is listed all the same.
+      const auto found = find(call, handle->inode(), next.name.data());
+      if (found.ok()) out = entry(found.value());
+    }
+    sink.add(out, next.ino, next.cookie, next.type, next.name);
+    return true;
+  });
+}
+
+Status PassthroughFs::releasedir(const fuse::Call& call, const abi::ReleaseIn& in) {
+  return directories_.close(in.fh, call.nodeid);
+}
+
+Status PassthroughFs::fsyncdir(const fuse::Call& call, const abi::FsyncIn& in) {
+  VFS_TRY(const auto handle, directories_.get(in.fh, call.nodeid));
+  const int fd = handle->stream.fd();  // never changes, so the stream's lock is not needed
+  return (in.fsync_flags & abi::kFsyncFdatasync) != 0 ? sys::fdatasync(fd) : sys::fsync(fd);
+}
+
+}  // namespace vfs::passthrough

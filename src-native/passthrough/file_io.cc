@@ -1,0 +1,126 @@
+// Open files.
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include "base/sys.h"
+#include "passthrough/passthrough_fs.h"
+
+namespace vfs::passthrough {
+
+namespace {
+
+// EINVAL: no offset of a file.
+Result<std::int64_t> to_offset(std::uint64_t offset) {
+  if (offset > INT64_MAX) return Errno(EINVAL);
+  return static_cast<std::int64_t>(offset);
+}
+
+// File systems that keep everything in memory have nothing to wait for, and some of them no RWF_NOWAIT.
+NowaitReads without_nowait(int fd) {
+  const auto seen = sys::fstatfs(fd);
+  if (!seen.ok()) return NowaitReads::kPostpone;
+  const auto magic = static_cast<unsigned long>(seen.value().f_type);
+  return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC ? NowaitReads::kInline : NowaitReads::kPostpone;
+}
+
+}  // namespace
+
+Result<PassthroughFs::HandleId> PassthroughFs::open_file(const fuse::Call& call, const std::shared_ptr<Inode>& inode,
+                                                         const OpenFlags& flags) {
+  // Fifos, sockets and devices are the guest kernel's own business: it never asks to open one here. Opening a fifo
+  // would wait, and a device would be the host's (CVE-2020-35517). The errors are open(2)'s: for a symlink that is not
+  // to be followed, and for special files on a mount where they have no meaning (nodev).
+  if (inode->is_directory()) return Errno(EISDIR);
+  if (inode->is_symlink()) return Errno(ELOOP);
+  if (!inode->is_regular()) return Errno(EACCES);
+  VFS_TRY(auto token, budget_.take());
+  VFS_TRY(auto fd, proc_.reopen(inode->fd(), flags.host));
+  return files_.open(call.session, inode, std::move(fd), flags, std::move(token));
+}
+
+abi::OpenOut PassthroughFs::file_opened(HandleId id) const {
+  abi::OpenOut out{};
+  out.fh = id;
+  switch (options_.cache) {
+    case CachePolicy::kNever:
+    case CachePolicy::kMetadata:
+      out.open_flags = abi::fopen::kDirectIo;
+      break;
+    case CachePolicy::kAlways:
+      out.open_flags = abi::fopen::kKeepCache;
+      break;
+    case CachePolicy::kAuto:
+      break;
+  }
+  return out;
+}
+
+Result<abi::OpenOut> PassthroughFs::open(const fuse::Call& call, const abi::OpenIn& in) {
+  VFS_TRY(const auto inode, inodes_.get(call.nodeid));
+  VFS_TRY(const OpenFlags flags, to_open_flags(in.flags, call.negotiated));
+  VFS_TRY(const auto handle, open_file(call, inode, flags));
+  return file_opened(handle);
+}
+
+Result<std::size_t> PassthroughFs::read(const fuse::Call& call, const abi::ReadIn& in, GuestWriter& to) {
+  VFS_TRY(const auto handle, files_.get(in.fh, call.nodeid));
+  VFS_TRY(const auto offset, to_offset(in.offset));
+  auto nowait = handle->nowait_reads.load(std::memory_order_relaxed);
+  if (!call.may_wait && nowait == NowaitReads::kTry) {
+    auto bytes = to.read_from_file(handle->fd(), offset, in.size, RWF_NOWAIT);
+    if (bytes.ok() || bytes.error() != Errno(EOPNOTSUPP)) return bytes;
+    nowait = without_nowait(handle->fd());
+    handle->nowait_reads.store(nowait, std::memory_order_relaxed);
+  }
+  if (!call.may_wait && nowait == NowaitReads::kPostpone) return kWouldWait;
+  return to.read_from_file(handle->fd(), offset, in.size, 0);
+}
+
+Result<abi::WriteOut> PassthroughFs::write(const fuse::Call& call, const abi::WriteIn& in, GuestReader& from) {
+  VFS_TRY(const auto handle, files_.get(in.fh, call.nodeid));
+  VFS_TRY(const auto offset, to_offset(in.offset));
+  if (!call.may_wait && handle->synchronous()) return kWouldWait;
+  // The offset that the guest sends with an append is where it believes the end to be; another writer may have moved
+  // it. What comes from the page cache belongs where it says.
+  const bool to_end = handle->appends() && (in.write_flags & abi::kWriteCache) == 0;
+  VFS_TRY(const std::size_t bytes, from.write_to_file(handle->fd(), offset, in.size, to_end ? RWF_APPEND : 0));
+  return abi::WriteOut{static_cast<std::uint32_t>(bytes), 0};
+}
+
+Status PassthroughFs::release(const fuse::Call& call, const abi::ReleaseIn& in) {
+  return files_.close(in.fh, call.nodeid);
+}
+
+Status PassthroughFs::flush(const fuse::Call& call, const abi::FlushIn& in) {
+  VFS_TRY(const auto handle, files_.get(in.fh, call.nodeid));
+  // A process of the guest closes its file. Some file systems write back then, and report errors at no other time.
+  VFS_TRY(auto copy, sys::duplicate(handle->fd()));
+  return sys::close(std::move(copy));
+}
+
+Status PassthroughFs::fsync(const fuse::Call& call, const abi::FsyncIn& in) {
+  VFS_TRY(const auto handle, files_.get(in.fh, call.nodeid));
+  return (in.fsync_flags & abi::kFsyncFdatasync) != 0 ? sys::fdatasync(handle->fd()) : sys::fsync(handle->fd());
+}
+
+Status PassthroughFs::fallocate(const fuse::Call& call, const abi::FallocateIn& in) {
+  VFS_TRY(const auto handle, files_.get(in.fh, call.nodeid));
+  VFS_TRY(const auto offset, to_offset(in.offset));
+  VFS_TRY(const auto length, to_offset(in.length));
+  return sys::fallocate(handle->fd(), static_cast<int>(in.mode), offset, length);
+}
+
+Result<abi::LseekOut> PassthroughFs::lseek(const fuse::Call& call, const abi::LseekIn& in) {
+  VFS_TRY(const auto handle, files_.get(in.fh, call.nodeid));
+  VFS_TRY(const auto offset, to_offset(in.offset));
+  // The position of the descriptor is nobody's: reads and writes bring their own. So SEEK_CUR has no meaning.
+  if (in.whence == SEEK_CUR) return Errno(EINVAL);
+  VFS_TRY(const auto position, sys::lseek(handle->fd(), offset, static_cast<int>(in.whence)));
+  return abi::LseekOut{static_cast<std::uint64_t>(position)};
+}
+
+}  // namespace vfs::passthrough

@@ -1,0 +1,54 @@
+// Inode: a file, directory, symlink or special file of the share that the guest knows, held by an O_PATH descriptor.
+// The descriptor is what keeps its inode number from being given to another file while the guest refers to it.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+
+#include "base/unique_fd.h"
+#include "passthrough/fd_budget.h"
+
+namespace vfs::passthrough {
+
+// Which object of the host this is. The mount is part of it: the same directory seen through two mounts has two
+// parents.
+struct InodeKey {
+  std::uint64_t device;
+  std::uint64_t ino;
+  std::uint64_t mount_id;  // 0 on kernels that do not tell (before 5.8)
+  friend bool operator==(const InodeKey&, const InodeKey&) = default;
+};
+
+// What every statx(2) here asks for.
+inline constexpr unsigned kStatxMask = STATX_BASIC_STATS | STATX_MNT_ID;
+
+inline InodeKey key_of(const struct statx& from) {
+  const std::uint64_t device = (static_cast<std::uint64_t>(from.stx_dev_major) << 32) | from.stx_dev_minor;
+  return {device, from.stx_ino, (from.stx_mask & STATX_MNT_ID) != 0 ? from.stx_mnt_id : 0};
+}
+
+class Inode {
+ public:
+  Inode(std::uint64_t id, const InodeKey& key, mode_t type, UniqueFd fd, FdBudget::Token token)
+      : id_(id), key_(key), type_(type), fd_(std::move(fd)), token_(std::move(token)) {}
+
+  std::uint64_t id() const { return id_; }
+  const InodeKey& key() const { return key_; }
+  int fd() const { return fd_.get(); }
+  // S_IFMT bits, which never change.
+  bool is_regular() const { return type_ == S_IFREG; }
+  bool is_directory() const { return type_ == S_IFDIR; }
+  bool is_symlink() const { return type_ == S_IFLNK; }
+
+ private:
+  friend class InodeTable;
+  const std::uint64_t id_;
+  const InodeKey key_;
+  const mode_t type_;
+  const UniqueFd fd_;
+  const FdBudget::Token token_;
+  std::uint64_t lookups_ = 1;  // how often the guest was told of it; guarded by the table's shard of key_
+};
+
+}  // namespace vfs::passthrough

@@ -1,0 +1,149 @@
+// What creates: SYMLINK, MKNOD, MKDIR, CREATE. The object is made as the caller, and found again as the daemon.
+//
+// Descriptors are reserved first, so that a guest at its limit gets ENFILE before anything has changed. If finding what
+// was made fails all the same, it stays: to remove it by name could hit another's.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "passthrough/credentials.h"
+#include "passthrough/passthrough_fs.h"
+
+namespace vfs::passthrough {
+
+namespace {
+
+constexpr mode_t kModeBits = 07777;
+constexpr mode_t kPermissionBits = 0777;
+
+// How often CREATE begins anew when the file that was in its way is gone a moment later.
+constexpr int kAttemptsMax = 3;
+
+}  // namespace
+
+template <typename Make>
+Result<abi::EntryOut> PassthroughFs::make(const fuse::Call& call, const fuse::Name& name, mode_t mode, Make make) {
+  VFS_TRY(const auto directory, inodes_.get(call.nodeid));
+  VFS_TRY(auto token, budget_.take());
+  Created created{directory->fd(), mode, 0};
+  {
+    ScopedCredentials credentials;
+    VFS_CHECK(credentials.become_creator(call.uid, call.gid));
+    VFS_CHECK(make(directory->fd()));
+    if (!thread_prepared()) created.owner = sys::user_ids().effective;
+  }
+  VFS_TRY(const auto found, find_unknown(call, *directory, name.c_str(), std::move(token), &created));
+  return entry(found);
+}
+
+Result<abi::EntryOut> PassthroughFs::symlink(const fuse::Call& call, const fuse::Name& name,
+                                             const fuse::LinkTarget& target) {
+  return make(call, name, S_IFLNK, [&](int dir) { return sys::symlinkat(target.c_str(), dir, name.c_str()); });
+}
+
+Result<abi::EntryOut> PassthroughFs::mknod(const fuse::Call& call, const abi::MknodIn& in, const fuse::Name& name) {
+  // Device nodes may be made if we have the privilege, as on any file system; nothing here ever opens one.
+  const mode_t type = (in.mode & S_IFMT) == 0 ? mode_t{S_IFREG} : in.mode & S_IFMT;
+  const mode_t mode = type | (in.mode & kModeBits);
+  return make(call, name, mode,
+              [&](int dir) { return sys::mknodat(dir, name.c_str(), mode, from_wire_device(in.rdev)); });
+}
+
+Result<abi::EntryOut> PassthroughFs::mkdir(const fuse::Call& call, const abi::MkdirIn& in, const fuse::Name& name) {
+  const mode_t permissions = in.mode & kModeBits;
+  return make(call, name, S_IFDIR | permissions, [&](int dir) { return sys::mkdirat(dir, name.c_str(), permissions); });
+}
+
+// On a thread of the application (see thread_prepared) the process's umask has taken permissions away that the guest,
+// which has applied its own umask, wants. They are given back here. Only the nine permission bits: that the kernel
+// drops a setgid bit is its decision about the caller and not the umask's doing.
+Status PassthroughFs::repair_mode(int fd, const Created& created, struct statx& attributes) {
+  if (thread_prepared() || S_ISLNK(created.mode)) return Unit{};
+  const mode_t missing = created.mode & kPermissionBits & ~mode_t{attributes.stx_mode};
+  if (missing == 0) return Unit{};
+  // Not what was made: somebody has put another object in its place.
+  if ((attributes.stx_mode & S_IFMT) != (created.mode & S_IFMT) || attributes.stx_uid != created.owner) return Unit{};
+  // With a default ACL the kernel takes the permissions from there and leaves the umask out.
+  VFS_TRY(const bool has_acl, has_default_acl(created.directory));
+  if (has_acl) return Unit{};
+  const mode_t mode = (attributes.stx_mode & kModeBits) | missing;
+  VFS_CHECK(sys::fchmodat(proc_.fd(), FdName(fd).c_str(), mode));
+  VFS_TRY(attributes, sys::statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
+  return Unit{};
+}
+
+Result<bool> PassthroughFs::has_default_acl(int directory) const {
+  const auto fd = proc_.reopen(directory, O_RDONLY | O_DIRECTORY);
+  // Unreadable: as if there were one, because permissions too few are the lesser evil.
+  if (!fd.ok() && fd.error() == Errno(EACCES)) return true;
+  if (!fd.ok()) return fd.error();
+  const auto size = sys::fgetxattr(fd.value().get(), "system.posix_acl_default", {});
+  if (size.ok()) return true;
+  if (size.error() == Errno(ENODATA) || size.error() == Errno(EOPNOTSUPP)) return false;
+  return size.error();
+}
+
+Result<abi::CreateOut> PassthroughFs::create(const fuse::Call& call, const abi::CreateIn& in, const fuse::Name& name) {
+  VFS_TRY(const OpenFlags flags, to_open_flags(in.flags, call.negotiated));
+  const bool exclusive = (in.flags & O_EXCL) != 0;
+  for (int attempt = 1;; ++attempt) {
+    const auto made = create_new(call, in, flags, name);
+    if (made.ok() || exclusive || made.error() != Errno(EEXIST)) return made;
+    // The guest thinks that there is no such file, but there is.
+    const auto opened = open_existing(call, flags, name);
+    if (opened.ok() || opened.error() != Errno(ENOENT) || attempt == kAttemptsMax) return opened;
+  }
+}
+
+Result<abi::CreateOut> PassthroughFs::create_new(const fuse::Call& call, const abi::CreateIn& in,
+                                                 const OpenFlags& flags, const fuse::Name& name) {
+  VFS_TRY(const auto directory, inodes_.get(call.nodeid));
+  VFS_TRY(auto inode_token, budget_.take());
+  VFS_TRY(auto handle_token, budget_.take());
+  Created created{directory->fd(), S_IFREG | (in.mode & kModeBits), 0};
+  UniqueFd fd;
+  {
+    // O_EXCL: nothing that exists is opened here, so neither a symlink is followed nor a fifo waited for. And the
+    // descriptor is good for what the guest asked, whatever the file's mode says.
+    ScopedCredentials credentials;
+    VFS_CHECK(credentials.become_creator(call.uid, call.gid));
+    VFS_TRY(fd, sys::openat(directory->fd(), name.c_str(), flags.host | O_CREAT | O_EXCL | O_NOFOLLOW,
+                            in.mode & kModeBits));
+    if (!thread_prepared()) created.owner = sys::user_ids().effective;
+  }
+  VFS_TRY(auto path_fd, proc_.reopen(fd.get(), O_PATH));
+  VFS_TRY(const auto found, adopt(call, std::move(path_fd), std::move(inode_token), &created));
+  const auto handle = files_.open(call.session, found.inode, std::move(fd), flags, std::move(handle_token));
+  if (!handle.ok()) {
+    undo(found);
+    return handle.error();
+  }
+  return abi::CreateOut{entry(found), file_opened(handle.value())};
+}
+
+Result<abi::CreateOut> PassthroughFs::open_existing(const fuse::Call& call, const OpenFlags& flags,
+                                                    const fuse::Name& name) {
+  VFS_TRY(const auto directory, inodes_.get(call.nodeid));
+  VFS_TRY(const auto found, find(call, *directory, name.c_str()));
+  const auto open_it = [&]() -> Result<HandleId> {
+    if (found.inode->is_directory()) return Errno(EISDIR);
+    // The guest's kernel takes the answer to CREATE for a new file and checks no permission. So it is checked here, as
+    // far as it is known; and where that says no, or the guest must do the opening (symlinks, fifos, devices), ESTALE
+    // makes it look the name up again, find the file, and open it by its own rules.
+    if (!found.inode->is_regular()) return Errno(ESTALE);
+    if (!check_access(call, *found.inode, flags.access()).ok()) return Errno(ESTALE);
+    return open_file(call, found.inode, flags);
+  };
+  const auto handle = open_it();
+  if (!handle.ok()) {
+    undo(found);
+    return handle.error();
+  }
+  // Truncating on open has changed the attributes.
+  const auto seen = sys::statx(found.inode->fd(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask);
+  return abi::CreateOut{entry(Found{found.inode, seen.ok() ? seen.value() : found.attributes}),
+                        file_opened(handle.value())};
+}
+
+}  // namespace vfs::passthrough

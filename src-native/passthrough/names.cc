@@ -1,0 +1,81 @@
+// What concerns names: finding them, taking them away, giving them others.
+#include <fcntl.h>
+#include <linux/fs.h>
+
+#include "base/sys.h"
+#include "passthrough/passthrough_fs.h"
+
+namespace vfs::passthrough {
+
+namespace {
+
+constexpr std::uint32_t kRenameFlags = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
+
+}  // namespace
+
+Result<PassthroughFs::Found> PassthroughFs::find(const fuse::Call& call, const Inode& directory, const char* name) {
+  // Most lookups are of something known; then this is the only system call.
+  VFS_TRY(const auto seen, sys::statx(directory.fd(), name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, kStatxMask));
+  VFS_TRY(auto known, inodes_.acquire_known(call.session, key_of(seen)));
+  if (known != nullptr) return Found{std::move(known), seen};
+  VFS_TRY(auto token, budget_.take());
+  return find_unknown(call, directory, name, std::move(token));
+}
+
+Result<PassthroughFs::Found> PassthroughFs::find_unknown(const fuse::Call& call, const Inode& directory,
+                                                         const char* name, FdBudget::Token token,
+                                                         const Created* created) {
+  VFS_TRY(auto fd, sys::openat(directory.fd(), name, O_PATH | O_NOFOLLOW));
+  return adopt(call, std::move(fd), std::move(token), created);
+}
+
+Result<PassthroughFs::Found> PassthroughFs::adopt(const fuse::Call& call, UniqueFd fd, FdBudget::Token token,
+                                                  const Created* created) {
+  // What counts is what was opened, whatever stood behind the name a moment ago.
+  VFS_TRY(auto seen, sys::statx(fd.get(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
+  if (created != nullptr) VFS_CHECK(repair_mode(fd.get(), *created, seen));
+  const mode_t type = seen.stx_mode & S_IFMT;
+  VFS_TRY(auto inode, inodes_.acquire(call.session, key_of(seen), type, std::move(fd), std::move(token)));
+  return Found{std::move(inode), seen};
+}
+
+Result<abi::EntryOut> PassthroughFs::lookup(const fuse::Call& call, const fuse::Name& name) {
+  VFS_TRY(const auto directory, inodes_.get(call.nodeid));
+  const auto found = find(call, *directory, name.c_str());
+  if (found.ok()) return entry(found.value());
+  if (found.error() != Errno(ENOENT) || options_.negative_timeout_ns == 0) return found.error();
+  // Node 0: there is nothing, and that may be remembered.
+  abi::EntryOut nothing{};
+  nothing.entry_valid = negative_timeout_.seconds;
+  nothing.entry_valid_nsec = negative_timeout_.rest;
+  return nothing;
+}
+
+Status PassthroughFs::unlink(const fuse::Call& call, const fuse::Name& name) {
+  VFS_TRY(const auto directory, inodes_.get(call.nodeid));
+  return sys::unlinkat(directory->fd(), name.c_str(), 0);
+}
+
+Status PassthroughFs::rmdir(const fuse::Call& call, const fuse::Name& name) {
+  VFS_TRY(const auto directory, inodes_.get(call.nodeid));
+  return sys::unlinkat(directory->fd(), name.c_str(), AT_REMOVEDIR);
+}
+
+Status PassthroughFs::rename(const fuse::Call& call, const abi::Rename2In& in, const fuse::Name& from,
+                             const fuse::Name& to) {
+  if ((in.flags & ~kRenameFlags) != 0) return Errno(EINVAL);
+  VFS_TRY(const auto old_directory, inodes_.get(call.nodeid));
+  VFS_TRY(const auto new_directory, inodes_.get(in.newdir));
+  return sys::renameat2(old_directory->fd(), from.c_str(), new_directory->fd(), to.c_str(), in.flags);
+}
+
+Result<abi::EntryOut> PassthroughFs::link(const fuse::Call& call, const abi::LinkIn& in, const fuse::Name& name) {
+  VFS_TRY(const auto directory, inodes_.get(call.nodeid));
+  VFS_TRY(const auto target, inodes_.get(in.oldnodeid));
+  // Through /proc, because AT_EMPTY_PATH would ask for CAP_DAC_READ_SEARCH.
+  VFS_CHECK(sys::linkat(proc_.fd(), FdName(target->fd()).c_str(), directory->fd(), name.c_str(), AT_SYMLINK_FOLLOW));
+  VFS_TRY(const auto found, find(call, *directory, name.c_str()));
+  return entry(found);
+}
+
+}  // namespace vfs::passthrough

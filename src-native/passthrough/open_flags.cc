@@ -1,0 +1,42 @@
+#include "passthrough/open_flags.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace vfs::passthrough {
+
+namespace {
+
+// Flags that mean the same for guest and host and have an effect on regular files. A list of what passes, because the
+// others are not ours to take over (O_CREAT, O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE, O_DIRECTORY decide what is opened,
+// and that is decided here), differ between architectures (O_DIRECT: it would also demand alignment of guest buffers;
+// O_LARGEFILE), or need a privilege that the guest may not have (O_NOATIME).
+constexpr int kPassed = O_ACCMODE | O_SYNC | O_NONBLOCK;
+
+}  // namespace
+
+// O_SYNC contains the bit of O_DSYNC.
+bool OpenFlags::synchronous() const { return (host & O_DSYNC) != 0; }
+
+int OpenFlags::access() const {
+  const int mode = host & O_ACCMODE;
+  return (mode == O_WRONLY ? 0 : R_OK) | (mode == O_RDONLY && (host & O_TRUNC) == 0 ? 0 : W_OK);
+}
+
+Result<OpenFlags> to_open_flags(std::uint32_t guest, const fuse::Negotiated& negotiated) {
+  const int wanted = static_cast<int>(guest);
+  if ((wanted & O_ACCMODE) == O_ACCMODE) return Errno(EINVAL);
+  int host = wanted & kPassed;
+  // Without ATOMIC_O_TRUNC the guest truncates by SETATTR; doing it here too would be a second time.
+  if ((negotiated.flags & abi::init_flag::kAtomicOTrunc) != 0) host |= wanted & O_TRUNC;
+  const bool writeback = (negotiated.flags & abi::init_flag::kWritebackCache) != 0;
+  // A guest with a writeback cache fills partial pages by reading, also for a process that opened write-only.
+  if (writeback && (host & O_ACCMODE) == O_WRONLY) host = (host & ~O_ACCMODE) | O_RDWR;
+  // O_APPEND never is on the descriptor: pwritev(2) would ignore its offset, and writes from a page cache have the
+  // right one. `appends` says which handles' writes go to the end. With a writeback cache the guest alone knows where
+  // the end is.
+  const bool appends = !writeback && (wanted & O_APPEND) != 0;
+  return OpenFlags{host, appends};
+}
+
+}  // namespace vfs::passthrough

@@ -1,0 +1,88 @@
+// SETATTR: a list of steps. They are not one transaction, on the host as little as anywhere; the first that fails ends
+// the request with its error.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <climits>
+
+#include "base/sys.h"
+#include "passthrough/passthrough_fs.h"
+
+namespace vfs::passthrough {
+
+namespace {
+
+constexpr std::uint32_t kNanosecondsEnd = 1'000'000'000;
+
+// One of the two times: as given, now, or left alone. The range check also keeps a guest's number from being taken for
+// UTIME_NOW or UTIME_OMIT, which are nanoseconds out of range.
+Result<timespec> to_timespec(bool given, bool now, std::uint64_t seconds, std::uint32_t nanoseconds) {
+  timespec time{};
+  if (now || !given) {
+    time.tv_nsec = now ? UTIME_NOW : UTIME_OMIT;
+    return time;
+  }
+  if (nanoseconds >= kNanosecondsEnd) return Errno(EINVAL);
+  time.tv_sec = static_cast<time_t>(seconds);
+  time.tv_nsec = static_cast<long>(nanoseconds);
+  return time;
+}
+
+constexpr auto kNoId = static_cast<std::uint32_t>(-1);
+
+}  // namespace
+
+Result<abi::AttrOut> PassthroughFs::setattr(const fuse::Call& call, const abi::SetattrIn& in) {
+  VFS_TRY(const auto inode, inodes_.get(call.nodeid));
+  // The owner before the mode: the kernel takes setuid and setgid bits away on chown(2), and a guest that sets both
+  // wants the mode that it names. The times last, because everything before changes them.
+  VFS_CHECK(set_owner(*inode, in));
+  VFS_CHECK(set_mode(*inode, in));
+  VFS_CHECK(set_size(*inode, in));
+  VFS_CHECK(set_times(*inode, in));
+  return attributes(*inode);
+}
+
+Status PassthroughFs::set_owner(const Inode& inode, const abi::SetattrIn& in) {
+  const bool sets_uid = (in.valid & abi::fattr::kUid) != 0;
+  const bool sets_gid = (in.valid & abi::fattr::kGid) != 0;
+  if (!sets_uid && !sets_gid) return Unit{};
+  // To chown(2) this number means "leave it"; as an owner it does not exist.
+  if ((sets_uid && in.uid == kNoId) || (sets_gid && in.gid == kNoId)) return Errno(EINVAL);
+  return sys::fchownat(inode.fd(), "", sets_uid ? in.uid : kNoId, sets_gid ? in.gid : kNoId,
+                       AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+}
+
+Status PassthroughFs::set_mode(const Inode& inode, const abi::SetattrIn& in) {
+  if ((in.valid & abi::fattr::kMode) == 0) return Unit{};
+  // Some file systems would change a symlink's mode and report an error all the same.
+  if (inode.is_symlink()) return Errno(EOPNOTSUPP);
+  return sys::fchmodat(proc_.fd(), FdName(inode.fd()).c_str(), in.mode & 07777);
+}
+
+Status PassthroughFs::set_size(const Inode& inode, const abi::SetattrIn& in) {
+  if ((in.valid & abi::fattr::kSize) == 0) return Unit{};
+  if (in.size > INT64_MAX) return Errno(EFBIG);
+  const auto size = static_cast<std::int64_t>(in.size);
+  if ((in.valid & abi::fattr::kFh) != 0) {
+    VFS_TRY(const auto handle, files_.get(in.fh, inode.id()));
+    return sys::ftruncate(handle->fd(), size);
+  }
+  // As truncate(2) says.
+  if (inode.is_directory()) return Errno(EISDIR);
+  if (!inode.is_regular()) return Errno(EINVAL);
+  VFS_TRY(const auto fd, proc_.reopen(inode.fd(), O_WRONLY | O_NONBLOCK));
+  return sys::ftruncate(fd.get(), size);
+}
+
+Status PassthroughFs::set_times(const Inode& inode, const abi::SetattrIn& in) {
+  using namespace abi::fattr;
+  if ((in.valid & (kAtime | kMtime | kAtimeNow | kMtimeNow)) == 0) return Unit{};
+  timespec times[2];
+  VFS_TRY(times[0], to_timespec((in.valid & kAtime) != 0, (in.valid & kAtimeNow) != 0, in.atime, in.atimensec));
+  VFS_TRY(times[1], to_timespec((in.valid & kMtime) != 0, (in.valid & kMtimeNow) != 0, in.mtime, in.mtimensec));
+  // Through /proc the object itself is meant, also if it is a symlink.
+  return sys::utimensat(proc_.fd(), FdName(inode.fd()).c_str(), times, 0);
+}
+
+}  // namespace vfs::passthrough

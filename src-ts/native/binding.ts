@@ -1,0 +1,220 @@
+/**
+ * The whole contract between TypeScript and the native addon. Nothing else crosses.
+ *
+ * Conventions
+ * - Guest addresses and feature masks are `bigint`; sizes, indices, fds, errno values are `number`.
+ * - A file descriptor that is *given* to the addon is duplicated there: the caller keeps its own and closes it.
+ *   A file descriptor that is *returned* belongs to the caller, who closes it by `closeFd`
+ *   (in a worker_thread `fs.closeSync` warns of descriptors that `fs` has not opened).
+ * - A call that fails throws an Error with `code`: `ERR_VIRTIOFS_…` for our own errors, or `ESYSTEM` for a failed
+ *   system call, then with `errno` (positive), `syscall` and perhaps `path`. `errors.ts` turns both into VirtioFsError;
+ *   no caller of the library ever sees the raw one.
+ * - Callbacks always arrive on the JavaScript thread of the environment that loaded the addon, never inside the call
+ *   that registered them.
+ * - Nothing here validates for the user: options.ts and the classes do, before the call.
+ */
+
+/** One region of guest memory, backed by a file descriptor (memfd, hugetlbfs, /dev/shm). */
+export interface NativeRegion {
+  /** Guest physical address of the first byte. */
+  readonly guestAddress: bigint;
+  /** Bytes, > 0. */
+  readonly size: number;
+  /** Duplicated. */
+  readonly fd: number;
+  /** Offset of the region's first byte in the fd; bytes; need not be page aligned. */
+  readonly offset: number;
+}
+
+/** Guest memory that the native side can reach. Reference counted: queues keep it mapped until they have stopped. */
+export interface NativeMemory {
+  /** Regions in the order given. 0 for borrowed memory. */
+  readonly regionCount: number;
+  /**
+   * The bytes of a region as an ArrayBuffer over the mapping itself (no copy). The mapping stays valid as long as the
+   * buffer is reachable. The guest and other threads change it at any time. Throws for borrowed memory.
+   */
+  buffer(region: number): ArrayBuffer;
+  /** The fd of a region (our own memfd or the duplicate of the one given). Stays owned by the memory. */
+  fd(region: number): number;
+  /** MADV_DONTFORK on every region: a forked child does not see guest memory. */
+  excludeFromFork(): void;
+  /** Drops this reference. Later calls throw ERR_VIRTIOFS_MEMORY_CLOSED. Idempotent. */
+  release(): void;
+}
+
+/** How guests may cache; see docs/config.md. */
+export type NativeCachePolicy = 'never' | 'auto' | 'always' | 'metadata';
+
+/** Normalised, flat options. Every field is present. */
+export interface NativeDeviceOptions {
+  /** 1 to 36 bytes of UTF-8. */
+  readonly tag: string;
+  /** Directory to share, opened at construction; the path is not used again. */
+  readonly sharedDir: string;
+  /** Number of request queues, 1 to 255. */
+  readonly requestQueues: number;
+  /** Threads for requests that may block, 1 to 64; started when first needed. */
+  readonly poolThreads: number;
+  /** Validity of entries in the guest, milliseconds. */
+  readonly entryTimeoutMs: number;
+  /** Validity of attributes in the guest, milliseconds. */
+  readonly attrTimeoutMs: number;
+  /** Validity of "no such entry" answers, milliseconds; 0: not cached. */
+  readonly negativeTimeoutMs: number;
+  readonly cachePolicy: NativeCachePolicy;
+  readonly writeback: boolean;
+}
+
+/** A split virtqueue (virtio 1.3 §2.7) as the driver set it up. */
+export interface NativeQueueSetup {
+  /** 0 is the hiprio queue, 1… are request queues. */
+  readonly index: number;
+  /** Entries; a power of two, 1 to 32768. */
+  readonly size: number;
+  readonly descTable: bigint;
+  readonly availRing: bigint;
+  readonly usedRing: bigint;
+  /** Where to go on reading the avail ring, 0 to 65535. */
+  readonly nextAvail: number;
+  /** Where to go on writing the used ring, 0 to 65535, or -1: as the used ring's own index says. */
+  readonly nextUsed: number;
+  /** Acknowledged virtio feature bits (EVENT_IDX and INDIRECT_DESC matter here). */
+  readonly features: bigint;
+  /** eventfd that the driver writes, or -1 for a pumped queue. */
+  readonly kick: number;
+  /** eventfd that we write, or -1: the driver polls, or the queue is pumped. */
+  readonly call: number;
+}
+
+/** What a stopped queue hands back. */
+export interface NativeQueueState {
+  readonly nextAvail: number;
+  readonly nextUsed: number;
+}
+
+/** Delivered to the device's callback. */
+export type NativeDeviceEvent =
+  /** The answer to `stopQueue`: in-flight requests are finished, the thread has ended. */
+  | { readonly type: 'stopped'; readonly index: number; readonly state: NativeQueueState }
+  /** The ring is broken; the queue reads no more but can still be stopped. */
+  | { readonly type: 'queueError'; readonly index: number; readonly message: string };
+
+/** The outcome of one pump. */
+export interface NativePumpResult {
+  /** Requests taken from the ring. */
+  readonly served: number;
+  /** The driver wants an interrupt. */
+  readonly needsCall: boolean;
+  /** Guest ranges that were written, merged: address, length, address, length… */
+  readonly written: readonly bigint[];
+}
+
+/** Counters of one FUSE operation. */
+export interface NativeOperationStats {
+  /** As in the FUSE ABI, without the prefix: `LOOKUP`, `READDIRPLUS`, or `UNKNOWN`. */
+  readonly name: string;
+  readonly opcode: number;
+  /** Requests that were answered (or needed no answer). */
+  readonly count: number;
+  /** Of those, answered with an error. */
+  readonly errors: number;
+}
+
+export interface NativeDeviceStats {
+  /** Operations that occurred at least once, by opcode. */
+  readonly operations: readonly NativeOperationStats[];
+  /** Bytes read from, and written to, files on behalf of the guest. */
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** Chains that were given back with no answer: malformed, or too small for a reply. */
+  readonly chainsDropped: number;
+  /** Inodes and handles that the guest holds now. */
+  readonly inodes: number;
+  readonly handles: number;
+}
+
+/** The device: FUSE server, passthrough file system, queue threads. */
+export interface NativeDevice {
+  /** Starts a thread (kick >= 0) or a pumped queue (kick == -1). The index must not be running. */
+  startQueue(setup: NativeQueueSetup, memory: NativeMemory): void;
+  /** Asks a queue to stop; the event `stopped` follows. False: no such queue. */
+  stopQueue(index: number): boolean;
+  /** Replaces the call eventfd of a running queue; -1: none. False: no such queue. */
+  setCall(index: number, call: number): boolean;
+  /**
+   * Serves a pumped queue on this thread until its ring is empty. `bytes` is the borrowed memory, of which byte 0 is
+   * guest address `base`; it is used during the call only. For other memories `bytes` is undefined.
+   */
+  processQueue(index: number, bytes: Uint8Array | undefined, base: bigint): NativePumpResult;
+  /** Ends the FUSE session: every inode and handle of the guest is dropped. No queue may be running. */
+  endSession(): void;
+  stats(): NativeDeviceStats;
+  /** Descriptors that the device needs for its work (for a caller that forks or closes the rest). */
+  keepFds(): number[];
+  /** Stops everything, waits for the threads (they never wait for JavaScript), frees. Idempotent. No events follow. */
+  close(): void;
+}
+
+/** Readiness of a file descriptor, one shot: after each callback call `rearm()` for the next. */
+export interface NativeWatch {
+  rearm(): void;
+  /** Keeps the event loop alive (the default), or not. */
+  ref(): void;
+  unref(): void;
+  /** No callback after this returns. Close the watch before its fd. Idempotent. */
+  close(): void;
+}
+
+export interface NativeReceived {
+  /** Bytes read; 0: the peer has closed. */
+  readonly length: number;
+  /** Descriptors that came with them (close-on-exec); the caller owns them. At most 32 are accepted... */
+  readonly fds: number[];
+  /** …and this says that the kernel had to drop some (MSG_CTRUNC). */
+  readonly truncated: boolean;
+}
+
+export interface NativeBinding {
+  /** Version of this contract: the loader refuses another (a stale build). */
+  readonly contract: number;
+  /** Sanitizer this addon was built with: '' | 'address' | 'thread' | …  */
+  readonly sanitizer: string;
+
+  memoryFromFds(regions: readonly NativeRegion[]): NativeMemory;
+  /** One memfd per region, zero filled. */
+  memoryAllocate(regions: readonly { readonly guestAddress: bigint; readonly size: number }[]): NativeMemory;
+  /** Memory that is lent for each `processQueue` only. */
+  memoryBorrow(): NativeMemory;
+
+  createDevice(options: NativeDeviceOptions, onEvent: (event: NativeDeviceEvent) => void): NativeDevice;
+
+  /** Calls back when `fd` is readable (or its peer hung up). The fd is not duplicated. */
+  watch(fd: number, onReadable: () => void): NativeWatch;
+
+  /** A non-blocking, close-on-exec eventfd. */
+  eventfd(initial: number): number;
+  /** A new close-on-exec duplicate. */
+  duplicateFd(fd: number): number;
+  /** close(2). Throws EBADF for what is not open. */
+  closeFd(fd: number): void;
+
+  /** Binds and listens on a unix stream socket, mode 0600 (umask 077). The path must not exist. Non-blocking. */
+  socketListen(path: string): number;
+  /** The next connection (non-blocking), or -1 if there is none. */
+  socketAccept(listener: number): number;
+  /** Connects to a unix stream socket; the result is non-blocking. */
+  socketConnect(path: string): number;
+  /** A connected pair of non-blocking unix stream sockets. */
+  socketPair(): [number, number];
+  /** recvmsg(2): undefined if nothing is there yet. */
+  socketReceive(fd: number, into: Uint8Array): NativeReceived | undefined;
+  /** sendmsg(2) with descriptors: bytes sent; -1 if the socket is full. The fds go with the first byte. */
+  socketSend(fd: number, bytes: Uint8Array, fds: readonly number[]): number;
+
+  /** Raises RLIMIT_NOFILE's soft limit to the hard one; returns the limit in force. */
+  raiseFileLimit(): number;
+}
+
+/** The value of `NativeBinding.contract` that this TypeScript needs. */
+export const NATIVE_CONTRACT = 1;
