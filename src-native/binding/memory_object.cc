@@ -111,6 +111,8 @@ Napi::Value MemoryObject::exclude_from_fork(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value MemoryObject::release(const Napi::CallbackInfo& info) {
+  // Views and running queues keep the mapping; nobody keeps descriptors open that nobody can ask for.
+  if (memory_ != nullptr) memory_->close_descriptors();
   memory_.reset();
   return info.Env().Undefined();
 }

@@ -69,6 +69,8 @@ class GuestMemory {
   // The mapped bytes and the descriptor of a region, for those who play the driver in this process.
   MutableByteSpan region_bytes(std::size_t index) const;
   int region_fd(std::size_t index) const;
+  // Closes the regions' descriptors, which the mappings do not need: for an owner that will not ask for them again.
+  void close_descriptors();
   // MADV_DONTFORK on every mapping.
   Status exclude_from_fork();
 

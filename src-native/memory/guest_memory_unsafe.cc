@@ -124,6 +124,10 @@ int GuestMemory::region_fd(std::size_t index) const {
   return regions_[given_order_[index]].fd.get();
 }
 
+void GuestMemory::close_descriptors() {
+  for (Region& region : regions_) region.fd.reset();
+}
+
 Status GuestMemory::exclude_from_fork() {
   for (const Region& region : regions_) {
     if (region.mapping != nullptr) VFS_CHECK(sys::dont_fork(region.mapping, region.mapping_size));
