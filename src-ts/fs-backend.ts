@@ -1,0 +1,398 @@
+/**
+ * FsBackend: one virtio-fs device. It owns a share, a FUSE session and the queues, and leaves guest memory, notifiers
+ * and transport to who embeds it: a vhost-user server (vhost-user/server.ts), a VMM, an emulator, a test.
+ *
+ * Threading: every method is called on the JavaScript thread that made the backend. Queues with a kick eventfd run on
+ * threads of their own; what must wait for one returns a promise, because a join here would deadlock with work that
+ * only this thread can finish. Operations on one queue are done in the order of the calls; different queues do not
+ * wait for each other. What finds its queue idle is done when the call returns, not a turn of the event loop later.
+ */
+import { EventEmitter } from 'node:events';
+import { VirtioFsError, fromNative, native } from './errors.js';
+import { GuestMemory } from './guest-memory.js';
+import { Lane } from './lane.js';
+import { loadBinding } from './native/load.js';
+import type { NativeDevice, NativeDeviceEvent, NativeQueueState } from './native/binding.js';
+import { TAG_BYTES_MAX, parseOptions, type FsBackendOptions, type ParsedOptions } from './options.js';
+import { checkCall, checkQueueSetup, type QueueSetup, type QueueState } from './queue-setup.js';
+import { backendStats, type BackendStats } from './stats.js';
+import { VIRTIO_FEATURES, maskOf } from './virtio-features.js';
+import { PROTOCOL_FEATURES } from './vhost-user/protocol.js';
+
+/** The payload of `queueError`. */
+export interface QueueErrorEvent {
+  readonly index: number;
+  /** Code ERR_VIRTIOFS_QUEUE_BROKEN; the message says which rule of the ring was broken. */
+  readonly error: VirtioFsError;
+}
+
+/** Events of a backend and their arguments. */
+export interface FsBackendEvents {
+  /** The driver broke a ring. The queue serves no more; `stopQueue` still returns its state. */
+  queueError: [QueueErrorEvent];
+}
+
+const OFFERED_FEATURES = maskOf(...Object.values(VIRTIO_FEATURES));
+/** docs/protocol-support.md is compared with it. */
+export const OFFERED_PROTOCOL_FEATURES = maskOf(
+  PROTOCOL_FEATURES.MQ,
+  PROTOCOL_FEATURES.REPLY_ACK,
+  // Nothing is requested yet, but User Mode Linux gets no interrupt for its rings without this channel.
+  PROTOCOL_FEATURES.BACKEND_REQ,
+  PROTOCOL_FEATURES.CONFIG,
+  PROTOCOL_FEATURES.RESET_DEVICE,
+);
+
+/** A queue between its start and the beginning of its stop. */
+interface RunningQueue {
+  readonly memory: GuestMemory;
+  readonly pumped: boolean;
+  /** Of a pumped queue. */
+  call: (() => void) | undefined;
+  /** A pump is under way; a nested one asks it to go round again. */
+  pumping: boolean;
+  again: boolean;
+}
+
+export class FsBackend extends EventEmitter<FsBackendEvents> {
+  /** The name under which the guest mounts the share. */
+  readonly tag: string;
+  /** The shared directory, absolute. It was opened at construction; the path is not used again. */
+  readonly sharedDir: string;
+  /** Queues: the hiprio queue (0) and the request queues (1…). */
+  readonly maxQueueNum: number;
+  /** Virtio feature bits on offer, VHOST_USER_F_PROTOCOL_FEATURES (30) among them. */
+  readonly features: bigint = OFFERED_FEATURES;
+  /** vhost-user protocol feature bits on offer: MQ, REPLY_ACK, BACKEND_REQ, CONFIG, RESET_DEVICE. */
+  readonly protocolFeatures: bigint = OFFERED_PROTOCOL_FEATURES;
+  /** From the configuration: `startQueue` keeps the guest memory that it is given out of child processes. */
+  readonly unmapGuestMemoryOnFork: boolean;
+
+  readonly #device: NativeDevice;
+  readonly #config: Uint8Array;
+  readonly #lanes: readonly Lane[];
+  readonly #running = new Map<number, RunningQueue>();
+  readonly #stopping = new Map<number, (state: NativeQueueState) => void>();
+  #ackedFeatures = 0n;
+  #closed: Promise<void> | undefined;
+
+  /**
+   * Opens the share. Throws ERR_VIRTIOFS_OPTION_… and ERR_VIRTIOFS_CONFIG_… for bad options, ERR_VIRTIOFS_TAG_INVALID,
+   * ERR_VIRTIOFS_SHARE_… if the directory cannot be used, and ERR_VIRTIOFS_ADDON_… if there is no native addon.
+   */
+  constructor(options: FsBackendOptions) {
+    super();
+    const parsed = parseOptions(options);
+    this.tag = parsed.tag;
+    this.sharedDir = parsed.sharedDir;
+    this.maxQueueNum = 1 + parsed.requestQueues;
+    this.unmapGuestMemoryOnFork = parsed.config.unmapGuestMemoryOnFork;
+    this.#config = deviceConfig(parsed);
+    this.#lanes = Array.from({ length: this.maxQueueNum }, () => new Lane());
+    this.#device = createDevice(parsed, (event) => this.#onEvent(event));
+  }
+
+  /** The feature bits last given to `ackFeatures`; 0 after construction and `reset`. */
+  get ackedFeatures(): bigint {
+    return this.#ackedFeatures;
+  }
+
+  /**
+   * The driver has accepted these features; they hold for queues started from now on. Throws
+   * ERR_VIRTIOFS_FEATURE_NOT_OFFERED, and changes nothing, if one of them is not on offer.
+   */
+  ackFeatures(bits: bigint): void {
+    this.#checkOpen();
+    if (typeof bits !== 'bigint' || bits < 0n) throw invalidArgument('bits', bits, 'a bigint, 0 or more');
+    const unknown = bits & ~this.features;
+    if (unknown !== 0n) {
+      throw new VirtioFsError('ERR_VIRTIOFS_FEATURE_NOT_OFFERED', { detail: `0x${unknown.toString(16)}` });
+    }
+    this.#ackedFeatures = bits;
+  }
+
+  /**
+   * Copies the part of the device's configuration (40 bytes: the tag in 36, then the number of request queues, le32)
+   * that overlaps [offset, offset + bytes.length). Bytes beyond its end are left as they are.
+   */
+  readConfig(offset: number, bytes: Uint8Array): void {
+    this.#checkOpen();
+    if (!Number.isSafeInteger(offset) || offset < 0) throw invalidArgument('offset', offset, 'an integer, 0 or more');
+    if (!(bytes instanceof Uint8Array)) throw invalidArgument('bytes', bytes, 'a Uint8Array');
+    bytes.set(this.#config.subarray(Math.min(offset, this.#config.length), offset + bytes.length));
+  }
+
+  /**
+   * Starts a queue. One that is running already is stopped first, with a process warning
+   * (code VIRTIOFS_QUEUE_RESTARTED), and its state is dropped. Rejects with ERR_VIRTIOFS_QUEUE_INDEX,
+   * ERR_VIRTIOFS_QUEUE_SETUP_INVALID, ERR_VIRTIOFS_MEMORY_CLOSED, or ERR_VIRTIOFS_SYSTEM if there is no thread for it.
+   */
+  startQueue(index: number, setup: QueueSetup, memory: GuestMemory): Promise<void> {
+    return this.#onLane(index, () => {
+      if (!(memory instanceof GuestMemory)) throw invalidArgument('memory', memory, 'a GuestMemory');
+      checkQueueSetup(setup, memory);
+      // A copy: the caller's object may change while an older queue stops.
+      const start = this.#start.bind(this, index, { ...setup }, memory);
+      return () => {
+        if (!this.#running.has(index)) return start();
+        const message = `queue ${index} of "${this.tag}" is started while it is running; the old one is stopped first`;
+        process.emitWarning(message, { type: 'VirtioFsWarning', code: 'VIRTIOFS_QUEUE_RESTARTED' });
+        return this.#stop(index).then(start);
+      };
+    });
+  }
+
+  /**
+   * Stops a queue: requests in flight are finished and answered, then the state comes back, also that of a queue that
+   * is broken. Rejects with ERR_VIRTIOFS_QUEUE_NOT_RUNNING if it has no worker.
+   */
+  stopQueue(index: number): Promise<QueueState> {
+    return this.#onLane(index, () => () => this.#stop(index));
+  }
+
+  /**
+   * Replaces how the driver of a running queue is interrupted; nothing is lost in between. Undefined: not at all.
+   * Rejects with ERR_VIRTIOFS_QUEUE_NOT_RUNNING, or ERR_VIRTIOFS_QUEUE_SETUP_INVALID if `call` is of the wrong kind.
+   */
+  setQueueCall(index: number, call: QueueSetup['call']): Promise<void> {
+    return this.#onLane(index, () => () => {
+      const queue = this.#queue(index);
+      checkCall(call, queue.pumped);
+      if (queue.pumped) queue.call = call as (() => void) | undefined;
+      else native(() => this.#device.setCall(index, typeof call === 'number' ? call : -1));
+    });
+  }
+
+  /**
+   * Serves a pumped queue on this thread until its ring is empty, and returns the number of requests taken. Borrowed
+   * memory is asked for at the start and dropped at the end; then what was written is reported to its `onWrite`, and
+   * at last `call` is called if the driver wants it. A call of processQueue for the same queue from inside one of these
+   * functions returns 0 and makes the outer call go round once more.
+   *
+   * Throws ERR_VIRTIOFS_QUEUE_NOT_RUNNING or ERR_VIRTIOFS_QUEUE_NOT_PUMPED, and whatever the functions throw.
+   */
+  processQueue(index: number): number {
+    this.#checkOpen();
+    this.#checkIndex(index);
+    const queue = this.#queue(index);
+    if (!queue.pumped) throw new VirtioFsError('ERR_VIRTIOFS_QUEUE_NOT_PUMPED', { detail: `queue ${index}` });
+    if (queue.pumping) {
+      queue.again = true;
+      return 0;
+    }
+    queue.pumping = true;
+    let served = 0;
+    try {
+      do {
+        queue.again = false;
+        served += this.#pump(index, queue);
+        // The embedder's functions may have stopped the queue.
+      } while (queue.again && this.#running.get(index) === queue);
+    } finally {
+      queue.pumping = false;
+    }
+    return served;
+  }
+
+  /**
+   * Back to the state after construction: stops all queues, dropping their state, ends the FUSE session (every inode
+   * and handle of the guest is dropped), and forgets the acknowledged features.
+   */
+  async reset(): Promise<void> {
+    this.#checkOpen();
+    await this.#withQueuesStopped(() => {
+      this.#ackedFeatures = 0n;
+      native(() => this.#device.endSession());
+    });
+  }
+
+  /** Prepares for a snapshot with all queues stopped. Nothing runs outside the queues, so there is nothing to do. */
+  async enterSuspendedState(): Promise<void> {
+    this.#checkOpen();
+  }
+
+  /** Rejects with ERR_VIRTIOFS_NOT_SUPPORTED: the session cannot be saved in this version. */
+  async snapshot(): Promise<Uint8Array> {
+    this.#checkOpen();
+    throw new VirtioFsError('ERR_VIRTIOFS_NOT_SUPPORTED', { detail: 'snapshot of a virtio-fs device' });
+  }
+
+  /** Rejects with ERR_VIRTIOFS_NOT_SUPPORTED: the session cannot be restored in this version. */
+  async restore(_data: Uint8Array): Promise<void> {
+    this.#checkOpen();
+    throw new VirtioFsError('ERR_VIRTIOFS_NOT_SUPPORTED', { detail: 'restore of a virtio-fs device' });
+  }
+
+  /** Descriptors that must stay open, and open in a child that is to go on serving: 0, 1, 2 and the device's own. */
+  keepFds(): number[] {
+    this.#checkOpen();
+    return [...new Set([0, 1, 2, ...native(() => this.#device.keepFds())])];
+  }
+
+  /** A snapshot of the counters. */
+  stats(): BackendStats {
+    this.#checkOpen();
+    return backendStats(
+      native(() => this.#device.stats()),
+      this.#running.keys(),
+    );
+  }
+
+  /**
+   * Finishes what is in flight, stops all queues and frees everything. Idempotent: every call returns the same
+   * promise. From the first call on every other method throws or rejects with ERR_VIRTIOFS_CLOSED; properties stay
+   * readable.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#withQueuesStopped(() => native(() => this.#device.close()));
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * Runs an operation on a queue in its turn. `prepare` checks the arguments at once and returns the operation; what
+   * either throws becomes a rejection.
+   */
+  async #onLane<T>(index: number, prepare: () => () => T | Promise<T>): Promise<T> {
+    this.#checkOpen();
+    this.#checkIndex(index);
+    return (this.#lanes[index] as Lane).run(prepare());
+  }
+
+  #start(index: number, setup: QueueSetup, memory: GuestMemory): void {
+    const pumped = setup.kick === undefined;
+    const { size, descTable, availRing, usedRing, nextAvail = 0, nextUsed = -1, kick = -1, call } = setup;
+    const handle = memory.handle();
+    if (this.unmapGuestMemoryOnFork) memory.excludeFromFork();
+    const features = this.#ackedFeatures;
+    const notifiers = { kick, call: typeof call === 'number' ? call : -1 };
+    const ring = { index, size, descTable, availRing, usedRing, nextAvail, nextUsed, features, ...notifiers };
+    native(() => this.#device.startQueue(ring, handle));
+    const callback = typeof call === 'function' ? call : undefined;
+    this.#running.set(index, { memory, pumped, call: callback, pumping: false, again: false });
+  }
+
+  #stop(index: number): Promise<QueueState> {
+    this.#queue(index);
+    return new Promise((resolve, reject) => {
+      this.#stopping.set(index, ({ nextAvail, nextUsed }) => resolve({ nextAvail, nextUsed }));
+      this.#running.delete(index);
+      try {
+        if (this.#device.stopQueue(index)) return;
+        reject(new VirtioFsError('ERR_VIRTIOFS_INTERNAL', { detail: `the addon does not know queue ${index}` }));
+      } catch (error) {
+        reject(fromNative(error));
+      }
+      this.#stopping.delete(index);
+    });
+  }
+
+  #pump(index: number, queue: RunningQueue): number {
+    const lent = queue.memory.lend();
+    // The provider is the embedder's code, and may have stopped the queue.
+    if (this.#running.get(index) !== queue) return 0;
+    const result = native(() => this.#device.processQueue(index, lent?.bytes, lent?.base ?? 0n));
+    try {
+      queue.memory.reportWritten(result.written);
+    } finally {
+      if (result.needsCall) queue.call?.();
+    }
+    return result.served;
+  }
+
+  /** Stops every queue, runs `action` while none can be started, and lets the lanes go on. */
+  async #withQueuesStopped(action: () => void): Promise<void> {
+    let release = (): void => undefined;
+    const finished = new Promise<void>((resolve) => (release = resolve));
+    const stopped = this.#lanes.map(
+      (lane, index) =>
+        new Promise<void>((resolve, reject) => {
+          void lane.run(async () => {
+            if (this.#running.has(index)) await this.#stop(index).then(() => resolve(), reject);
+            else resolve();
+            await finished;
+          });
+        }),
+    );
+    try {
+      await Promise.all(stopped);
+      action();
+    } finally {
+      release();
+    }
+  }
+
+  #onEvent(event: NativeDeviceEvent): void {
+    if (event.type === 'stopped') {
+      const stopped = this.#stopping.get(event.index);
+      this.#stopping.delete(event.index);
+      stopped?.(event.state);
+      return;
+    }
+    const detail = `queue ${event.index} of "${this.tag}": ${event.message}`;
+    this.emit('queueError', { index: event.index, error: new VirtioFsError('ERR_VIRTIOFS_QUEUE_BROKEN', { detail }) });
+  }
+
+  #queue(index: number): RunningQueue {
+    const queue = this.#running.get(index);
+    if (queue !== undefined) return queue;
+    throw new VirtioFsError('ERR_VIRTIOFS_QUEUE_NOT_RUNNING', { detail: `queue ${index} of "${this.tag}"` });
+  }
+
+  #checkIndex(index: number): void {
+    if (Number.isInteger(index) && index >= 0 && index < this.maxQueueNum) return;
+    const detail = `${String(index)}; "${this.tag}" has the queues 0 to ${this.maxQueueNum - 1}`;
+    throw new VirtioFsError('ERR_VIRTIOFS_QUEUE_INDEX', { detail });
+  }
+
+  #checkOpen(): void {
+    if (this.#closed === undefined) return;
+    throw new VirtioFsError('ERR_VIRTIOFS_CLOSED', { detail: `the backend "${this.tag}"` });
+  }
+}
+
+/** The device's configuration space (virtio 1.3 §5.11.4); `notify_buf_size` exists only with a feature not offered. */
+function deviceConfig(options: ParsedOptions): Uint8Array {
+  const config = Buffer.alloc(TAG_BYTES_MAX + 4);
+  config.write(options.tag, 'utf8');
+  config.writeUInt32LE(options.requestQueues, TAG_BYTES_MAX);
+  return config;
+}
+
+function createDevice(options: ParsedOptions, onEvent: (event: NativeDeviceEvent) => void): NativeDevice {
+  const { tag, sharedDir, requestQueues, poolThreads, config } = options;
+  const timeoutMs = Math.round(config.timeout * 1000);
+  const flat = {
+    tag,
+    sharedDir,
+    requestQueues,
+    poolThreads,
+    entryTimeoutMs: timeoutMs,
+    attrTimeoutMs: timeoutMs,
+    negativeTimeoutMs: Math.round(config.negativeTimeout * 1000),
+    cachePolicy: config.cachePolicy,
+    writeback: config.writeback,
+  };
+  const binding = loadBinding();
+  try {
+    return binding.createDevice(flat, onEvent);
+  } catch (error) {
+    throw shareError(fromNative(error, sharedDir), sharedDir);
+  }
+}
+
+/** A failed system call on the share has codes of its own. */
+function shareError(error: VirtioFsError, path: string): VirtioFsError {
+  const { errno, errnoName, syscall } = error;
+  if (error.code !== 'ERR_VIRTIOFS_SYSTEM' || (error.path !== undefined && error.path !== path)) return error;
+  if (errnoName === 'ENOTDIR') return new VirtioFsError('ERR_VIRTIOFS_SHARE_NOT_DIRECTORY', { path, cause: error });
+  if (errnoName === 'ENOENT') return new VirtioFsError('ERR_VIRTIOFS_SHARE_NOT_FOUND', { path, cause: error });
+  return new VirtioFsError('ERR_VIRTIOFS_SHARE_UNUSABLE', { errno, syscall, path, cause: error });
+}
+
+function invalidArgument(name: string, value: unknown, wanted: string): VirtioFsError {
+  return new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail: `"${name}" is ${String(value)}, not ${wanted}` });
+}
