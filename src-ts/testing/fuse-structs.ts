@@ -1,0 +1,340 @@
+/**
+ * Encoding of FUSE requests and decoding of replies, 7.46, little endian: one function per structure, with the
+ * kernel's field order. Numbers of 64 bits are bigint, times are nanoseconds since the epoch.
+ */
+import { FATTR, INIT_FLAGS } from './fuse-abi.js';
+
+export interface InHeader {
+  readonly length: number;
+  readonly opcode: number;
+  readonly unique: bigint;
+  readonly nodeId: bigint;
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  readonly totalExtlen: number;
+}
+
+export interface Attr {
+  readonly ino: bigint;
+  readonly size: bigint;
+  readonly blocks: bigint;
+  readonly atimeNs: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly mode: number;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly rdev: number;
+  readonly blksize: number;
+  readonly flags: number;
+}
+
+export interface Entry {
+  /** 0n: there is no such entry, and the guest may remember that. */
+  readonly nodeId: bigint;
+  readonly generation: bigint;
+  readonly entryValidNs: bigint;
+  readonly attrValidNs: bigint;
+  readonly attr: Attr;
+}
+
+export interface AttrReply {
+  readonly attrValidNs: bigint;
+  readonly attr: Attr;
+}
+
+export interface OpenReply {
+  readonly fh: bigint;
+  readonly openFlags: number;
+}
+
+export interface CreateReply extends OpenReply {
+  readonly entry: Entry;
+}
+
+export interface StatfsReply {
+  readonly blocks: bigint;
+  readonly bfree: bigint;
+  readonly bavail: bigint;
+  readonly files: bigint;
+  readonly ffree: bigint;
+  readonly bsize: number;
+  readonly namelen: number;
+  readonly frsize: number;
+}
+
+export interface InitReply {
+  readonly major: number;
+  readonly minor: number;
+  readonly maxReadahead: number;
+  readonly flags: bigint;
+  readonly maxBackground: number;
+  readonly congestionThreshold: number;
+  readonly maxWrite: number;
+  readonly timeGran: number;
+  readonly maxPages: number;
+  readonly mapAlignment: number;
+}
+
+export interface DirectoryEntry {
+  readonly ino: bigint;
+  /** Where READDIR goes on after this entry. */
+  readonly cookie: bigint;
+  /** DT_… */
+  readonly type: number;
+  readonly name: Buffer;
+}
+
+export interface DirectoryPlusEntry extends DirectoryEntry {
+  /** nodeId 0n: listed without a lookup. */
+  readonly entry: Entry;
+}
+
+/** What SETATTR changes; absent: stays. `'now'`: the time of the device. */
+export interface AttrChanges {
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly size?: bigint | number;
+  readonly atimeNs?: bigint | 'now';
+  readonly mtimeNs?: bigint | 'now';
+  readonly ctimeNs?: bigint;
+  readonly fh?: bigint;
+}
+
+export interface InitRequest {
+  readonly major: number;
+  readonly minor: number;
+  readonly maxReadahead: number;
+  readonly flags: bigint;
+}
+
+const NANOSECONDS = 1_000_000_000n;
+
+/** Writes fields one after the other. */
+export class StructWriter {
+  readonly #buffer: Buffer;
+  #at = 0;
+
+  constructor(length: number) {
+    this.#buffer = Buffer.alloc(length);
+  }
+
+  u16(value: number): this {
+    this.#at = this.#buffer.writeUInt16LE(value, this.#at);
+    return this;
+  }
+
+  u32(value: number): this {
+    this.#at = this.#buffer.writeUInt32LE(value >>> 0, this.#at);
+    return this;
+  }
+
+  u64(value: bigint | number): this {
+    this.#at = this.#buffer.writeBigUInt64LE(BigInt.asUintN(64, BigInt(value)), this.#at);
+    return this;
+  }
+
+  skip(length: number): this {
+    this.#at += length;
+    return this;
+  }
+
+  done(): Buffer {
+    if (this.#at !== this.#buffer.length) throw new Error(`structure has ${this.#at} of ${this.#buffer.length} bytes`);
+    return this.#buffer;
+  }
+}
+
+/** Seconds and nanoseconds, the latter never negative. */
+export function splitTime(ns: bigint): [seconds: bigint, nanoseconds: number] {
+  let seconds = ns / NANOSECONDS;
+  if (seconds * NANOSECONDS > ns) seconds -= 1n;
+  return [seconds, Number(ns - seconds * NANOSECONDS)];
+}
+
+const joinTime = (seconds: bigint, nanoseconds: number): bigint => seconds * NANOSECONDS + BigInt(nanoseconds);
+
+export function encodeInHeader(header: InHeader): Buffer {
+  return new StructWriter(40)
+    .u32(header.length)
+    .u32(header.opcode)
+    .u64(header.unique)
+    .u64(header.nodeId)
+    .u32(header.uid)
+    .u32(header.gid)
+    .u32(header.pid)
+    .u16(header.totalExtlen)
+    .u16(0)
+    .done();
+}
+
+/** 64 bytes with INIT_EXT among the flags (7.36), else the 16 of older guests. */
+export function encodeInit(init: InitRequest): Buffer {
+  const extended = (init.flags & INIT_FLAGS.INIT_EXT) !== 0n;
+  const writer = new StructWriter(extended ? 64 : 16)
+    .u32(init.major)
+    .u32(init.minor)
+    .u32(init.maxReadahead)
+    .u32(Number(init.flags & 0xffff_ffffn));
+  return extended
+    ? writer
+        .u32(Number(init.flags >> 32n))
+        .skip(44)
+        .done()
+    : writer.done();
+}
+
+export function encodeSetattr(changes: AttrChanges): Buffer {
+  const time = (value: bigint | 'now' | undefined): [bigint, number] =>
+    value === undefined || value === 'now' ? [0n, 0] : splitTime(value);
+  const [atime, atimeNs] = time(changes.atimeNs);
+  const [mtime, mtimeNs] = time(changes.mtimeNs);
+  const [ctime, ctimeNs] = time(changes.ctimeNs);
+  return new StructWriter(88)
+    .u32(setattrValid(changes))
+    .u32(0)
+    .u64(changes.fh ?? 0n)
+    .u64(changes.size ?? 0n)
+    .u64(0n)
+    .u64(atime)
+    .u64(mtime)
+    .u64(ctime)
+    .u32(atimeNs)
+    .u32(mtimeNs)
+    .u32(ctimeNs)
+    .u32(changes.mode ?? 0)
+    .u32(0)
+    .u32(changes.uid ?? 0)
+    .u32(changes.gid ?? 0)
+    .u32(0)
+    .done();
+}
+
+function setattrValid(changes: AttrChanges): number {
+  let valid = 0;
+  if (changes.mode !== undefined) valid |= FATTR.MODE;
+  if (changes.uid !== undefined) valid |= FATTR.UID;
+  if (changes.gid !== undefined) valid |= FATTR.GID;
+  if (changes.size !== undefined) valid |= FATTR.SIZE;
+  if (changes.fh !== undefined) valid |= FATTR.FH;
+  if (changes.ctimeNs !== undefined) valid |= FATTR.CTIME;
+  if (changes.atimeNs !== undefined) valid |= FATTR.ATIME | (changes.atimeNs === 'now' ? FATTR.ATIME_NOW : 0);
+  if (changes.mtimeNs !== undefined) valid |= FATTR.MTIME | (changes.mtimeNs === 'now' ? FATTR.MTIME_NOW : 0);
+  return valid;
+}
+
+export function decodeAttr(data: Buffer, at = 0): Attr {
+  return {
+    ino: data.readBigUInt64LE(at),
+    size: data.readBigUInt64LE(at + 8),
+    blocks: data.readBigUInt64LE(at + 16),
+    // Seconds before 1970 are negative, although the field is unsigned.
+    atimeNs: joinTime(data.readBigInt64LE(at + 24), data.readUInt32LE(at + 48)),
+    mtimeNs: joinTime(data.readBigInt64LE(at + 32), data.readUInt32LE(at + 52)),
+    ctimeNs: joinTime(data.readBigInt64LE(at + 40), data.readUInt32LE(at + 56)),
+    mode: data.readUInt32LE(at + 60),
+    nlink: data.readUInt32LE(at + 64),
+    uid: data.readUInt32LE(at + 68),
+    gid: data.readUInt32LE(at + 72),
+    rdev: data.readUInt32LE(at + 76),
+    blksize: data.readUInt32LE(at + 80),
+    flags: data.readUInt32LE(at + 84),
+  };
+}
+
+export function decodeEntry(data: Buffer, at = 0): Entry {
+  return {
+    nodeId: data.readBigUInt64LE(at),
+    generation: data.readBigUInt64LE(at + 8),
+    entryValidNs: joinTime(data.readBigUInt64LE(at + 16), data.readUInt32LE(at + 32)),
+    attrValidNs: joinTime(data.readBigUInt64LE(at + 24), data.readUInt32LE(at + 36)),
+    attr: decodeAttr(data, at + 40),
+  };
+}
+
+export function decodeAttrReply(data: Buffer): AttrReply {
+  return {
+    attrValidNs: joinTime(data.readBigUInt64LE(0), data.readUInt32LE(8)),
+    attr: decodeAttr(data, 16),
+  };
+}
+
+export function decodeOpen(data: Buffer, at = 0): OpenReply {
+  return { fh: data.readBigUInt64LE(at), openFlags: data.readUInt32LE(at + 8) };
+}
+
+export function decodeCreate(data: Buffer): CreateReply {
+  return { entry: decodeEntry(data), ...decodeOpen(data, 128) };
+}
+
+export function decodeStatfs(data: Buffer): StatfsReply {
+  return {
+    blocks: data.readBigUInt64LE(0),
+    bfree: data.readBigUInt64LE(8),
+    bavail: data.readBigUInt64LE(16),
+    files: data.readBigUInt64LE(24),
+    ffree: data.readBigUInt64LE(32),
+    bsize: data.readUInt32LE(40),
+    namelen: data.readUInt32LE(44),
+    frsize: data.readUInt32LE(48),
+  };
+}
+
+/** A reply of an old server is shorter: what it lacks is 0. */
+export function decodeInit(data: Buffer): InitReply {
+  const full = Buffer.alloc(64);
+  data.copy(full);
+  return {
+    major: full.readUInt32LE(0),
+    minor: full.readUInt32LE(4),
+    maxReadahead: full.readUInt32LE(8),
+    flags: BigInt(full.readUInt32LE(12)) | (BigInt(full.readUInt32LE(32)) << 32n),
+    maxBackground: full.readUInt16LE(16),
+    congestionThreshold: full.readUInt16LE(18),
+    maxWrite: full.readUInt32LE(20),
+    timeGran: full.readUInt32LE(24),
+    maxPages: full.readUInt16LE(28),
+    mapAlignment: full.readUInt16LE(30),
+  };
+}
+
+const DIRENT_BYTES = 24;
+const ENTRY_BYTES = 128;
+const padded = (length: number): number => (length + 7) & ~7;
+
+function decodeDirent(data: Buffer, at: number): DirectoryEntry {
+  const nameLength = data.readUInt32LE(at + 16);
+  const nameAt = at + DIRENT_BYTES;
+  if (nameLength === 0 || nameAt + nameLength > data.length) throw new RangeError('a directory entry is cut off');
+  return {
+    ino: data.readBigUInt64LE(at),
+    cookie: data.readBigUInt64LE(at + 8),
+    type: data.readUInt32LE(at + 20),
+    name: Buffer.from(data.subarray(nameAt, nameAt + nameLength)),
+  };
+}
+
+/** The entries of a READDIR reply. Throws RangeError if one is cut off: Linux would refuse the whole listing. */
+export function decodeDirents(data: Buffer): DirectoryEntry[] {
+  const entries: DirectoryEntry[] = [];
+  for (let at = 0; at < data.length;) {
+    const entry = decodeDirent(data, at);
+    entries.push(entry);
+    at += padded(DIRENT_BYTES + entry.name.length);
+  }
+  return entries;
+}
+
+/** The same for READDIRPLUS. */
+export function decodeDirentsPlus(data: Buffer): DirectoryPlusEntry[] {
+  const entries: DirectoryPlusEntry[] = [];
+  for (let at = 0; at < data.length;) {
+    const entry = { entry: decodeEntry(data, at), ...decodeDirent(data, at + ENTRY_BYTES) };
+    entries.push(entry);
+    at += padded(ENTRY_BYTES + DIRENT_BYTES + entry.name.length);
+  }
+  return entries;
+}

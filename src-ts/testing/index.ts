@@ -1,0 +1,26 @@
+/**
+ * `virtio-fs/testing`: a guest for tests, without a virtual machine. See docs/testing.md.
+ */
+export { LoopbackGuest } from './loopback-guest.js';
+export type { GuestStats, LoopbackOptions, WriteListener } from './loopback-guest.js';
+export type { LoopbackBackend } from './backend-transport.js';
+export { GuestError, ProtocolViolation, errnoName } from './guest-error.js';
+export { GuestFs } from './guest-fs-tree.js';
+export type { ReaddirOptions, RmOptions } from './guest-fs-tree.js';
+export type { FileOptions } from './guest-fs.js';
+export { GuestFileHandle } from './guest-file-handle.js';
+export type { Data, EncodingOption, ReadPosition } from './guest-file-handle.js';
+export { GuestDir } from './guest-dir.js';
+export { FuseClient, nameBytes } from './fuse-client.js';
+export type { CallOptions, InitOptions, Name, RawRequest, ReleaseOptions } from './fuse-client.js';
+export * from './fuse-abi.js';
+export { StructWriter, encodeInHeader, encodeInit, encodeSetattr } from './fuse-structs.js';
+export { decodeAttr, decodeDirents, decodeDirentsPlus, decodeEntry, decodeInit } from './fuse-structs.js';
+export type * from './fuse-structs.js';
+export { RequestEngine } from './request-engine.js';
+export type { Caller, EngineOptions, EngineStats, FuseReply, FuseRequest, GuestBuffer } from './request-engine.js';
+export { BorrowedRam, SharedRam } from './guest-ram.js';
+export type { GuestRam } from './guest-ram.js';
+export type { GuestTransport, QueueLink, QueueState } from './transport.js';
+export { DESC_F_INDIRECT, DESC_F_NEXT, DESC_F_WRITE, Virtqueue } from './virtqueue.js';
+export type { QueueLayout, RawDescriptor, Segment, UsedChain, VirtqueueOptions } from './virtqueue.js';

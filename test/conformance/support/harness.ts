@@ -1,0 +1,99 @@
+/**
+ * One share, its twin, and a guest: what a test does to the share through the guest, it does to the twin by plain
+ * system calls, and both must end the same way. Tests run once for each way in which a backend can be driven.
+ */
+import fs = require('node:fs');
+import os = require('node:os');
+import path = require('node:path');
+import { afterEach, beforeEach, describe, expect } from '@jest/globals';
+import { FsBackend } from 'virtio-fs';
+import { LoopbackGuest, type LoopbackOptions } from 'virtio-fs/testing';
+
+export interface Variant {
+  readonly name: string;
+  readonly requestQueues: number;
+  readonly guest: LoopbackOptions;
+}
+
+export const VARIANTS: readonly Variant[] = [
+  { name: 'threads on shared memory, 1 request queue', requestQueues: 1, guest: { memory: 'shared' } },
+  { name: 'threads on shared memory, 3 request queues', requestQueues: 3, guest: { memory: 'shared' } },
+  { name: 'pumped on borrowed memory, 1 request queue', requestQueues: 1, guest: { memory: 'borrowed' } },
+  { name: 'pumped on borrowed memory, 3 request queues', requestQueues: 3, guest: { memory: 'borrowed' } },
+];
+
+/** What a test has in its hands; set up anew for each. */
+export class Harness {
+  readonly root: string;
+  /** The directory behind the device, and the one for the oracle. */
+  readonly share: string;
+  readonly twin: string;
+  readonly backend: FsBackend;
+  readonly variant: Variant;
+  readonly #guests: LoopbackGuest[] = [];
+
+  constructor(variant: Variant) {
+    this.variant = variant;
+    // Real path: the tests compare paths.
+    this.root = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'virtio-fs-conformance-')));
+    this.share = path.join(this.root, 'share');
+    this.twin = path.join(this.root, 'twin');
+    fs.mkdirSync(this.share);
+    fs.mkdirSync(this.twin);
+    this.backend = new FsBackend({ tag: 'test', sharedDir: this.share, requestQueues: variant.requestQueues });
+  }
+
+  /** A backend has one guest at a time: the one before is shut down. */
+  async boot(options: LoopbackOptions = {}): Promise<LoopbackGuest> {
+    await this.#guests.at(-1)?.close();
+    const guest = await LoopbackGuest.boot(this.backend, { ...this.variant.guest, ...options });
+    this.#guests.push(guest);
+    return guest;
+  }
+
+  /** The guest of this test. */
+  get guest(): LoopbackGuest {
+    const guest = this.#guests.at(-1);
+    if (guest === undefined) throw new Error('no guest has been booted');
+    return guest;
+  }
+
+  /** A path in the twin directory. */
+  host(name: string): string {
+    return path.join(this.twin, name);
+  }
+
+  /** Does the same on both directories, on the host. */
+  prepare(make: (directory: string) => void): void {
+    make(this.share);
+    make(this.twin);
+  }
+
+  async end(): Promise<void> {
+    for (const guest of this.#guests) {
+      await guest.close();
+      expect(guest.stats().violations).toBe(0);
+    }
+    await this.backend.close();
+    fs.rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+/** Declares a suite for each variant. The guest is booted with `options` before each test. */
+export function conformance(
+  title: string,
+  suite: (current: () => Harness, variant: Variant) => void,
+  options: LoopbackOptions = {},
+): void {
+  describe.each(VARIANTS.map((variant) => [variant.name, variant] as const))(`${title}: %s`, (_name, variant) => {
+    let harness: Harness;
+    beforeEach(async () => {
+      // The guest's processes and the oracle must have the same.
+      process.umask(0o022);
+      harness = new Harness(variant);
+      await harness.boot(options);
+    });
+    afterEach(() => harness.end());
+    suite(() => harness, variant);
+  });
+}
