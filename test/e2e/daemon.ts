@@ -1,0 +1,104 @@
+/** The command as users run it, and what it holds while it runs. */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+const READY_TIMEOUT_MS = 20_000;
+const END_TIMEOUT_MS = 20_000;
+const SETTLE_TIMEOUT_MS = 10_000;
+/** Threads that serve queues: `v_fs:<tag>:<index>`. */
+const DEVICE_THREAD = /^v_fs/;
+
+export interface Resources {
+  /** What the process has open, by kind and number of them. */
+  readonly descriptors: Readonly<Record<string, number>>;
+  /** All threads. */
+  readonly threads: number;
+  /** Names of those that serve queues. */
+  readonly deviceThreads: readonly string[];
+}
+
+export interface Ending {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** `socket:[123]` and `socket:[456]` are the same kind. */
+function kindOf(link: string): string {
+  return link.replace(/:\[\d+\]$/, '');
+}
+
+export class Daemon {
+  readonly #process: ChildProcessWithoutNullStreams;
+  readonly #ended: Promise<Ending>;
+  #output = '';
+
+  private constructor(args: readonly string[]) {
+    const command = path.join(path.dirname(require.resolve('virtio-fs/package.json')), 'dist/cli/main.js');
+    this.#process = spawn(process.execPath, [command, ...args], { stdio: 'pipe' });
+    for (const stream of [this.#process.stdout, this.#process.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
+    }
+    this.#ended = new Promise((resolve, reject) => {
+      this.#process.on('error', reject);
+      this.#process.on('exit', (code, signal) => resolve({ code, signal }));
+    });
+  }
+
+  /** Starts the command and waits for the line that says that it is ready. */
+  static async start(socketPath: string, tag: string, share: string): Promise<Daemon> {
+    const place = ['--socket-path', socketPath, '--tag', tag, '--shared-dir', share];
+    const daemon = new Daemon([...place, '--disable-sandbox']);
+    const line = new Promise<true>((resolve) => daemon.#process.stdout.once('data', () => resolve(true)));
+    const timeout = delay(READY_TIMEOUT_MS, undefined, { ref: false });
+    if ((await Promise.race([line, timeout, daemon.#ended])) !== true) {
+      await daemon.kill();
+      throw new Error(`The command did not become ready:\n${daemon.#output}`);
+    }
+    return daemon;
+  }
+
+  /** What the process holds now. */
+  resources(): Resources {
+    const proc = `/proc/${this.#process.pid}`;
+    const descriptors: Record<string, number> = {};
+    for (const fd of readdirSync(`${proc}/fd`).sort()) {
+      const kind = kindOf(readlinkSync(`${proc}/fd/${fd}`));
+      descriptors[kind] = (descriptors[kind] ?? 0) + 1;
+    }
+    const names = readdirSync(`${proc}/task`).map((task) => readFileSync(`${proc}/task/${task}/comm`, 'utf8').trim());
+    return { descriptors, threads: names.length, deviceThreads: names.filter((name) => DEVICE_THREAD.test(name)) };
+  }
+
+  /** The same once the guest that has just gone is forgotten, or after a while in any case. */
+  async settledResources(): Promise<Resources> {
+    const deadline = performance.now() + SETTLE_TIMEOUT_MS;
+    let before = '';
+    for (;;) {
+      const now = this.resources();
+      const text = JSON.stringify(now);
+      const settled = now.deviceThreads.length === 0 && text === before;
+      if (settled || performance.now() > deadline) return now;
+      before = text;
+      await delay(200);
+    }
+  }
+
+  /** Sends a signal and waits for the end. */
+  async terminate(signal: NodeJS.Signals): Promise<Ending> {
+    this.#process.kill(signal);
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), END_TIMEOUT_MS);
+    try {
+      return await this.#ended;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Ends it in any case. Idempotent. */
+  async kill(): Promise<void> {
+    if (this.#process.exitCode === null && this.#process.signalCode === null) this.#process.kill('SIGKILL');
+    await this.#ended;
+  }
+}
