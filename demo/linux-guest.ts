@@ -9,7 +9,7 @@ const TIMEOUT_MS = 900_000;
 const POLL_MS = 250;
 /** Words of a command; the guest takes about 2900 characters. */
 const WORDS_MAX = 60;
-const SUM = /^([0-9a-f]{64})  \.\/(.*)$/;
+const SUM = /^([0-9a-f]{64}) {2}\.\/(.*)$/;
 
 export interface LinuxGuestOptions {
   readonly socketPath: string;
@@ -76,7 +76,7 @@ export class LinuxGuest implements DemoGuest {
     const lines = files.map((file) => `${file.path} ${file.lines}`);
     await this.#inPieces(lines, (words) => `printf '%s %s\\n' ${words} >>/mnt/${plan}`);
     // In one process: to start one is what is slow in such guests.
-    const program = '{ for (i = 1; i <= $2; i++) print i > $1; close($1) }';
+    const program = String.raw`{ s = ""; for (i = 1; i <= $2; i++) s = s i "\n"; printf "%s", s >$1; close($1) }`;
     const script = `cd /mnt/${directory} && awk '${program}' /mnt/${plan} && rm /mnt/${plan}`;
     await this.#watched(script, () => countFiles(path.join(this.#options.share, directory)), progress);
   }

@@ -48,7 +48,7 @@ export class InProcessGuest implements DemoGuest {
 
   async #filesBelow(directory: string, leftOut: readonly string[]): Promise<string[]> {
     const entries = await this.#guest.fs.readdir(`/${directory}`, { withFileTypes: true });
-    const below = entries.map((entry) => {
+    const below = entries.map(async (entry): Promise<string[]> => {
       const file = path.join(directory, entry.name);
       if (entry.isDirectory()) return isLeftOut(entry.name, leftOut) ? [] : this.#filesBelow(file, leftOut);
       return entry.isFile() ? [file] : [];

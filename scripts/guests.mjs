@@ -247,19 +247,22 @@ export function installGuests(names = Object.keys(GUESTS), { refresh = false, lo
     const aptOf = (suite) => {
       if (!apts.has(suite)) {
         const apt = new PrivateApt(path.join(root, `apt-${suite}`), suite, archive);
-        apt.update();
         apts.set(suite, apt);
+        apt.update();
       }
       return apts.get(suite);
     };
-    if (!existsSync(manifest.busybox ?? '')) manifest.busybox = installBusybox(root, aptOf('bookworm'));
-    for (const name of missing) {
-      log(`Getting the guest ${name}`);
-      manifest.guests[name] = installGuest(root, name, aptOf(GUESTS[name].suite));
-      delete manifest.unavailable[name];
-      save();
+    try {
+      if (!existsSync(manifest.busybox ?? '')) manifest.busybox = installBusybox(root, aptOf('bookworm'));
+      for (const name of missing) {
+        log(`Getting the guest ${name}`);
+        manifest.guests[name] = installGuest(root, name, aptOf(GUESTS[name].suite));
+        delete manifest.unavailable[name];
+        save();
+      }
+    } finally {
+      for (const apt of apts.values()) rmSync(apt.directory, { recursive: true, force: true });
     }
-    for (const apt of apts.values()) rmSync(apt.directory, { recursive: true, force: true });
   }
   save();
   return manifest;

@@ -6,6 +6,7 @@
  * numbers may be 0x, 0o or 0b; values may be in single quotes (nothing is special inside) or double quotes (a backslash
  * protects `"` and `\`). A first item that is a bare number is the timeout.
  */
+import { inspect } from 'node:util';
 import { VirtioFsError } from './errors.js';
 import { didYouMean } from './closest.js';
 
@@ -134,7 +135,7 @@ function checkValue(kind: ValueKind, key: string, value: unknown): number | bool
 }
 
 function badValue(key: string, value: unknown, wanted: string): VirtioFsError {
-  const shown = value === undefined ? 'no value' : typeof value === 'string' ? `"${value}"` : String(value);
+  const shown = value === undefined ? 'no value' : typeof value === 'string' ? `"${value}"` : inspect(value);
   return new VirtioFsError('ERR_VIRTIOFS_CONFIG_VALUE_INVALID', { detail: `"${key}" is ${shown}, not ${wanted}` });
 }
 

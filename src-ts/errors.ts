@@ -3,7 +3,7 @@
  * The codes are the contract: decide by them, never by the text of a message. docs/errors.md lists the same codes with
  * the same meanings, and a tidy check compares the two.
  */
-import { getSystemErrorName } from 'node:util';
+import { getSystemErrorName, types } from 'node:util';
 
 interface ErrorRow {
   /** How the message begins. */
@@ -253,7 +253,8 @@ interface RawError {
  */
 export function fromNative(error: unknown, path?: string): VirtioFsError {
   if (error instanceof VirtioFsError) return error;
-  if (!(error instanceof Error)) return new VirtioFsError('ERR_VIRTIOFS_INTERNAL', { detail: String(error) });
+  // Not `instanceof`: the library may run in another realm than the addon, as it does under jest.
+  if (!types.isNativeError(error)) return new VirtioFsError('ERR_VIRTIOFS_INTERNAL', { detail: String(error) });
   const raw = error as RawError;
   const details = {
     errno: typeof raw.errno === 'number' ? Math.abs(raw.errno) : undefined,

@@ -8,6 +8,7 @@
  * wait for each other. What finds its queue idle is done when the call returns, not a turn of the event loop later.
  */
 import { EventEmitter } from 'node:events';
+import { types } from 'node:util';
 import { VirtioFsError, fromNative, native } from './errors.js';
 import { GuestMemory } from './guest-memory.js';
 import { Lane } from './lane.js';
@@ -118,7 +119,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
   readConfig(offset: number, bytes: Uint8Array): void {
     this.#checkOpen();
     if (!Number.isSafeInteger(offset) || offset < 0) throw invalidArgument('offset', offset, 'an integer, 0 or more');
-    if (!(bytes instanceof Uint8Array)) throw invalidArgument('bytes', bytes, 'a Uint8Array');
+    if (!types.isUint8Array(bytes)) throw invalidArgument('bytes', bytes, 'a Uint8Array');
     bytes.set(this.#config.subarray(Math.min(offset, this.#config.length), offset + bytes.length));
   }
 

@@ -6,6 +6,7 @@
  * Ownership: a backend's queues keep the mapping alive until they have stopped, so a memory may be closed as soon as
  * its owner needs it no more.
  */
+import { types } from 'node:util';
 import { VirtioFsError, native } from './errors.js';
 import { loadBinding } from './native/load.js';
 import type { NativeMemory } from './native/binding.js';
@@ -194,7 +195,7 @@ export class GuestMemory {
   lend(): LentMemory | undefined {
     if (this.#lend === undefined) return undefined;
     const lent = this.#lend();
-    if (!(lent?.bytes instanceof Uint8Array) || typeof lent.base !== 'bigint' || lent.base < 0n) {
+    if (!types.isUint8Array(lent?.bytes) || typeof lent.base !== 'bigint' || lent.base < 0n) {
       throw invalid('the provider must return { bytes: Uint8Array, base: bigint }');
     }
     return lent;
@@ -234,7 +235,8 @@ function mapped(call: () => NativeMemory): NativeMemory {
 }
 
 function checkRegions(regions: readonly MemoryRegion[]): void {
-  if (!Array.isArray(regions) || regions.length === 0) throw invalid('at least one region is needed');
+  const given: unknown = regions;
+  if (!Array.isArray(given) || given.length === 0) throw invalid('at least one region is needed');
   regions.forEach((region, index) => checkRegion(region, `regions[${index}]`));
   checkDisjoint(regions.map((region) => [region.guestAddress, region.size] as const));
   checkDisjoint(

@@ -5,6 +5,7 @@
  * the addon is missing, and read a helpful error when it first needs it.
  */
 import { resolve } from 'node:path';
+import { types } from 'node:util';
 import nodeGypBuild = require('node-gyp-build');
 import { VirtioFsError } from '../errors.js';
 import { NATIVE_CONTRACT, type NativeBinding } from './binding.js';
@@ -43,7 +44,7 @@ function requireAddon(): NativeBinding {
 
 /** What was tried, what failed, what to do; in that order. */
 function explain(cause: unknown): string {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = types.isNativeError(cause) ? cause.message : String(cause);
   return [
     `no addon could be loaded for ${process.platform}-${process.arch}, Node ${process.versions.node}`,
     `  tried: build/Release, build/Debug and prebuilds in ${PACKAGE_ROOT}`,

@@ -42,9 +42,8 @@ export class Vring {
 
   /** Only while paused. Throws ERR_VIRTIOFS_PEER_VALUE. */
   set size(size: number) {
-    if (!isQueueSize(size)) {
-      throw new VirtioFsError('ERR_VIRTIOFS_PEER_VALUE', { detail: `ring ${this.index} with ${size} entries` });
-    }
+    const detail = `ring ${this.index} with ${size} entries`;
+    if (!isQueueSize(size)) throw new VirtioFsError('ERR_VIRTIOFS_PEER_VALUE', { detail });
     this.#size = size;
   }
 

@@ -7,8 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 const READY_TIMEOUT_MS = 20_000;
 const END_TIMEOUT_MS = 20_000;
 const SETTLE_TIMEOUT_MS = 10_000;
-/** Threads that serve queues: `v_fs:<tag>:<index>`. */
-const DEVICE_THREAD = /^v_fs/;
+/** Threads that serve queues, `v_fs:<tag>:<index>`, and what they need; the watcher of sockets is the process's. */
+const DEVICE_THREAD = /^v_fs:(?!watch$)/;
 
 export interface Resources {
   /** What the process has open, by kind and number of them. */
@@ -27,6 +27,16 @@ export interface Ending {
 /** `socket:[123]` and `socket:[456]` are the same kind. */
 function kindOf(link: string): string {
   return link.replace(/:\[\d+\]$/, '');
+}
+
+/** The process goes on while it is looked at: what was there a moment ago may be closed. */
+function unlessGone(read: () => string): string | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw error;
+  }
 }
 
 export class Daemon {
@@ -64,14 +74,16 @@ export class Daemon {
     const proc = `/proc/${this.#process.pid}`;
     const descriptors: Record<string, number> = {};
     for (const fd of readdirSync(`${proc}/fd`).sort()) {
-      const kind = kindOf(readlinkSync(`${proc}/fd/${fd}`));
-      descriptors[kind] = (descriptors[kind] ?? 0) + 1;
+      const link = unlessGone(() => readlinkSync(`${proc}/fd/${fd}`));
+      if (link !== undefined) descriptors[kindOf(link)] = (descriptors[kindOf(link)] ?? 0) + 1;
     }
-    const names = readdirSync(`${proc}/task`).map((task) => readFileSync(`${proc}/task/${task}/comm`, 'utf8').trim());
+    const names = readdirSync(`${proc}/task`).flatMap(
+      (task) => unlessGone(() => readFileSync(`${proc}/task/${task}/comm`, 'utf8').trim()) ?? [],
+    );
     return { descriptors, threads: names.length, deviceThreads: names.filter((name) => DEVICE_THREAD.test(name)) };
   }
 
-  /** The same once the guest that has just gone is forgotten, or after a while in any case. */
+  /** The same once nothing is under way, or after a while in any case: a guest that has just gone is forgotten by then. */
   async settledResources(): Promise<Resources> {
     const deadline = performance.now() + SETTLE_TIMEOUT_MS;
     let before = '';

@@ -154,25 +154,23 @@ function commandTests(name: guests.GuestName): void {
   test(
     'a guest that is killed in the middle of its work leaves nothing behind, and the next one works',
     async () => {
-      const idle = daemon.resources();
+      const idle = await daemon.settledResources();
+      expect(idle.deviceThreads).toEqual([]);
       await workAndDie(name, place, 'first');
-      const afterFirst = await daemon.settledResources();
-      expect(afterFirst.descriptors).toEqual(idle.descriptors);
-      expect(afterFirst.deviceThreads).toEqual([]);
+      expect(await daemon.settledResources()).toEqual(idle);
       await workAndDie(name, place, 'second');
-      // Node starts threads of its own when it first needs them; once is enough.
-      expect(await daemon.settledResources()).toEqual(afterFirst);
+      expect(await daemon.settledResources()).toEqual(idle);
 
       const guest = await guests.bootGuest(name, { socketPath: place.socketPath, tag: TAG });
       try {
-        expect(await guest.check(`ls ${MOUNT}; echo new >${MOUNT}/third; cat ${MOUNT}/third`)).toBe(
+        expect(await guest.check(`ls -1 ${MOUNT}; echo new >${MOUNT}/third; cat ${MOUNT}/third`)).toBe(
           'first\nsecond\nnew\n',
         );
         expect(await guest.complaints()).toEqual([]);
       } finally {
         await guest.shutdown();
       }
-      expect(await daemon.settledResources()).toEqual(afterFirst);
+      expect(await daemon.settledResources()).toEqual(idle);
     },
     WORK_TIMEOUT_MS,
   );

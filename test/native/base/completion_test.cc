@@ -49,7 +49,9 @@ TEST(Completion, finished_twice_answers_once) {
 TEST(Completion, dropped_one_answers_with_nothing_written) {
   RecordingSink sink;
   int slot = 0;
-  { const Completion dropped(sink, {&slot}); }
+  {
+    const Completion dropped(sink, {&slot});
+  }
   EXPECT_EQ(sink.answers, (std::vector<Answer>{{&slot, 0, false}}));
 }
 

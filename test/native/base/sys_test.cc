@@ -91,9 +91,9 @@ TEST(Sys, full_eventfd_counts_as_signalled) {
 
 TEST(Sys, interrupted_call_is_repeated) {
   // A handler without SA_RESTART makes read(2) return EINTR.
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = [](int) {};
-  struct sigaction before {};
+  struct sigaction before{};
   ASSERT_EQ(::sigaction(SIGUSR1, &action, &before), 0);
   std::array<int, 2> ends{};
   ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);

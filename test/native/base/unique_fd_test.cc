@@ -28,7 +28,9 @@ TEST(UniqueFd, zero_is_a_descriptor) {
 TEST(UniqueFd, closes_at_its_end) {
   const int raw = open_null();
   ASSERT_GE(raw, 0);
-  { const UniqueFd fd(raw); }
+  {
+    const UniqueFd fd(raw);
+  }
   EXPECT_FALSE(is_open(raw));
 }
 

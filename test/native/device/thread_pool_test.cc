@@ -125,8 +125,7 @@ TEST(ThreadPool, queue_is_whole_after_its_first_and_last_were_cancelled) {
   busy.pool.cancel(2);  // the first
   busy.open();
   EXPECT_TRUE(eventually([&] { return busy.log.all().size() == 4; }));
-  EXPECT_EQ(busy.log.all(),
-            (std::vector<std::string>{abandoned(3, EINTR), abandoned(2, EINTR), "ran 1", "ran 4"}));
+  EXPECT_EQ(busy.log.all(), (std::vector<std::string>{abandoned(3, EINTR), abandoned(2, EINTR), "ran 1", "ran 4"}));
 }
 
 TEST(ThreadPool, pool_emptied_by_cancel_takes_tasks_again) {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <latch>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -82,10 +83,9 @@ TEST(Worker, batch_costs_one_call) {
 TEST(Worker, calls_only_if_the_driver_wants_it) {
   Service service;
   WorkerRig rig(service);
-  rig.start();
-  rig.begin_session();
   rig.driver().set_avail_flags(virtio::abi::kAvailNoInterrupt);
-  rig.send(getattr_request());
+  rig.start();
+  rig.send(test::init_request());
   EXPECT_TRUE(eventually([&] { return rig.client().take().has_value(); }));
   EXPECT_EQ(rig.wait_for_calls(20), 0U);
 }
@@ -239,9 +239,9 @@ TEST(Worker, malformed_chain_goes_back_empty_and_the_queue_goes_on) {
   rig.begin_session();
   const auto head = rig.driver().send({test::readable(0xffffffffff000000, 40), test::writable(0x1000, 16)});
   rig.kick();
-  EXPECT_GT(rig.wait_for_calls(), 0U);
-  const auto used = rig.driver().take_used();
-  ASSERT_TRUE(used.has_value());
+  // Not after one call: INIT's may still be on its way, because a reply is seen before its call is.
+  std::optional<virtio::abi::UsedElement> used;
+  ASSERT_TRUE(eventually([&] { return (used = rig.driver().take_used()).has_value(); }));
   EXPECT_EQ(used->id, head);
   EXPECT_EQ(used->len, 0U);
   EXPECT_EQ(rig.call(getattr_request()).error(), 0);
@@ -384,8 +384,8 @@ TEST(Worker, descriptors_are_returned_after_any_failing_system_call_of_start) {
   const UniqueFd kick = WorkerRig::make_event();
   for (unsigned nth = 1;; ++nth) {
     ASSERT_LT(nth, 20U);
-    Worker::Setup setup{"failing", ring.driver.setup(), ring.memory, WorkerRig::copy_of(kick), UniqueFd(),
-                        &test::nothing_to_prepare};
+    Worker::Setup setup{"failing",  ring.driver.setup(),      ring.memory, WorkerRig::copy_of(kick),
+                        UniqueFd(), &test::nothing_to_prepare};
     sys::fault_injection::fail_call(nth, EMFILE);
     auto started = Worker::start(std::move(setup), service.server, service.pool, {[](Fault) {}, [] {}});
     const bool triggered = sys::fault_injection::triggered();

@@ -101,10 +101,9 @@ TEST_F(Listing, readdir_packs_entries_with_padding) {
   list({"a", "four", "eightbyt", "nine_byte"});
   const FuseReply reply = client_.call(list_request(Opcode::kReaddir, 4000));
   EXPECT_EQ(reply.payload.size(), 32U + 32 + 32 + 40);
-  EXPECT_EQ(parse(reply, false), (std::vector<Listed>{{100, 1, 8, "a"},
-                                                      {101, 2, 8, "four"},
-                                                      {102, 3, 8, "eightbyt"},
-                                                      {103, 4, 8, "nine_byte"}}));
+  EXPECT_EQ(
+      parse(reply, false),
+      (std::vector<Listed>{{100, 1, 8, "a"}, {101, 2, 8, "four"}, {102, 3, 8, "eightbyt"}, {103, 4, 8, "nine_byte"}}));
 }
 
 TEST_F(Listing, readdir_stops_before_an_entry_that_does_not_fit) {

@@ -127,9 +127,7 @@ TEST_F(Session, requests_before_init_are_eio_and_reach_nobody) {
   EXPECT_TRUE(fs_.calls().empty());
 }
 
-TEST_F(Session, unknown_opcode_before_init_is_enosys) {
-  EXPECT_EQ(client_.call(FuseRequest(4000)).error(), ENOSYS);
-}
+TEST_F(Session, unknown_opcode_before_init_is_enosys) { EXPECT_EQ(client_.call(FuseRequest(4000)).error(), ENOSYS); }
 
 TEST_F(Session, requests_after_destroy_are_eio) {
   client_.begin_session();

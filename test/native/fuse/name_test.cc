@@ -81,8 +81,9 @@ TEST(LinkTarget, may_have_4095_bytes_and_no_more) {
 }
 
 TEST(Decoder, takes_structures_and_names_in_order) {
-  Decoder decoder(body("\x01\x00\x00\x00"
-                       "one\0two\0rest"sv));
+  Decoder decoder(
+      body("\x01\x00\x00\x00"
+           "one\0two\0rest"sv));
   EXPECT_EQ(decoder.take<std::uint32_t>().value(), 1U);
   EXPECT_EQ(decoder.take_name().value().text(), "one");
   EXPECT_EQ(decoder.take_name().value().text(), "two");

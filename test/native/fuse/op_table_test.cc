@@ -81,11 +81,13 @@ void add_names(std::map<Opcode, Expectation>& all) {
   all[Opcode::kUnlink] = {only_names({"u"}), "unlink", 0, {"u"}};
   all[Opcode::kRmdir] = {only_names({"r"}), "rmdir", 0, {"r"}};
   all[Opcode::kLink] = {structure<abi::LinkIn>({"l"}), "link", sizeof(abi::LinkIn), {"l"}, entry_reply};
-  all[Opcode::kRename2] = {
-      structure<abi::Rename2In>({"from", "to"}), "rename", sizeof(abi::Rename2In), {"from", "to"}};
+  all[Opcode::kRename2] = {structure<abi::Rename2In>({"from", "to"}), "rename", sizeof(abi::Rename2In), {"from", "to"}};
   // Its structure is widened with flags 0: see RENAME below.
   all[Opcode::kRename] = {structure<abi::RenameIn>({"from", "to"}), "rename", 0, {"from", "to"}};
-  all[Opcode::kCreate] = {structure<abi::CreateIn>({"c"}), "create", sizeof(abi::CreateIn), {"c"},
+  all[Opcode::kCreate] = {structure<abi::CreateIn>({"c"}),
+                          "create",
+                          sizeof(abi::CreateIn),
+                          {"c"},
                           [](const FuseReply& reply, const FakeFileSystem& fs) {
                             expect_payload(reply, abi::CreateOut{fs.entry, fs.opened});
                           }};
@@ -109,10 +111,12 @@ void add_nodes_and_handles(std::map<Opcode, Expectation>& all) {
   all[Opcode::kFlush] = {structure<abi::FlushIn>(), "flush", sizeof(abi::FlushIn)};
   all[Opcode::kAccess] = {structure<abi::AccessIn>(), "access", sizeof(abi::AccessIn)};
   all[Opcode::kFallocate] = {structure<abi::FallocateIn>(), "fallocate", sizeof(abi::FallocateIn)};
-  all[Opcode::kLseek] = {structure<abi::LseekIn>(), "lseek", sizeof(abi::LseekIn), {},
-                         [](const FuseReply& reply, const FakeFileSystem& fs) {
-                           expect_payload(reply, abi::LseekOut{fs.position});
-                         }};
+  all[Opcode::kLseek] = {
+      structure<abi::LseekIn>(),
+      "lseek",
+      sizeof(abi::LseekIn),
+      {},
+      [](const FuseReply& reply, const FakeFileSystem& fs) { expect_payload(reply, abi::LseekOut{fs.position}); }};
 }
 
 // Those whose `size` means something; their bytes are looked at where they are tested (server_test, readdir_test).
@@ -121,20 +125,23 @@ void add_data(std::map<Opcode, Expectation>& all) {
   all[Opcode::kRead] = {read, "read", 0};
   all[Opcode::kReaddir] = {read, "readdir", 0};
   all[Opcode::kReaddirplus] = {read, "readdirplus", 0};
-  all[Opcode::kWrite] = {[](FuseRequest& request) {
-                           auto in = patterned<abi::WriteIn>();
-                           in.size = 5;
-                           request.with(in).text("hello");
-                         },
-                         "write", 0, {}, [](const FuseReply& reply, const FakeFileSystem&) {
-                           expect_payload(reply, abi::WriteOut{5, 0});
-                         }};
+  all[Opcode::kWrite] = {
+      [](FuseRequest& request) {
+        auto in = patterned<abi::WriteIn>();
+        in.size = 5;
+        request.with(in).text("hello");
+      },
+      "write",
+      0,
+      {},
+      [](const FuseReply& reply, const FakeFileSystem&) { expect_payload(reply, abi::WriteOut{5, 0}); }};
   all[Opcode::kForget] = {structure<abi::ForgetIn>(), "forget", 0};
-  all[Opcode::kBatchForget] = {[](FuseRequest& request) {
-                                 request.with(abi::BatchForgetIn{1, 0}).with(abi::ForgetOne{5, 1});
-                               },
-                               "forget", 0};
-  all[Opcode::kInit] = {[](FuseRequest& request) { request.with(abi::InitIn{7, 31, 0, 0}); }, "init", 0, {},
+  all[Opcode::kBatchForget] = {
+      [](FuseRequest& request) { request.with(abi::BatchForgetIn{1, 0}).with(abi::ForgetOne{5, 1}); }, "forget", 0};
+  all[Opcode::kInit] = {[](FuseRequest& request) { request.with(abi::InitIn{7, 31, 0, 0}); },
+                        "init",
+                        0,
+                        {},
                         [](const FuseReply& reply, const FakeFileSystem&) { EXPECT_EQ(reply.payload.size(), 64U); }};
   all[Opcode::kDestroy] = {only_names({}), "destroy", 0};
   all[Opcode::kInterrupt] = {structure<abi::InterruptIn>(), "", 0};

@@ -204,8 +204,7 @@ TEST(GuestBytesDeathTest, access_beyond_the_window_ends_the_process) {
   const auto memory = test::make_memory(0x1000);
   const GuestBytes window = memory->window(range(0, 8)).value();
   EXPECT_DEATH(static_cast<void>(window.load<std::uint64_t>(1)), "internal error");
-  EXPECT_DEATH(static_cast<void>(window.load<std::uint8_t>(std::numeric_limits<std::size_t>::max())),
-               "internal error");
+  EXPECT_DEATH(static_cast<void>(window.load<std::uint8_t>(std::numeric_limits<std::size_t>::max())), "internal error");
 }
 
 }  // namespace

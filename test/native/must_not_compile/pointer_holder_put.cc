@@ -8,9 +8,7 @@ namespace vfs {
 #ifdef VFS_MISUSE
 Status answer(GuestWriter& writer, const std::string& text) { return writer.put(text); }
 #else
-Status answer(GuestWriter& writer, const std::string& text) {
-  return writer.put_bytes(std::as_bytes(std::span(text)));
-}
+Status answer(GuestWriter& writer, const std::string& text) { return writer.put_bytes(std::as_bytes(std::span(text))); }
 #endif
 
 }  // namespace vfs

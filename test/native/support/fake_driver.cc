@@ -84,8 +84,8 @@ std::optional<std::uint16_t> FakeDriver::send(std::span<const Segment> segments)
   free_.resize(free_.size() - segments.size());
   for (std::size_t i = 0; i < segments.size(); ++i) {
     const bool last = i + 1 == segments.size();
-    const auto flags = static_cast<std::uint16_t>((last ? 0 : abi::kDescNext) |
-                                                  (segments[i].writable ? abi::kDescWrite : 0));
+    const auto flags =
+        static_cast<std::uint16_t>((last ? 0 : abi::kDescNext) | (segments[i].writable ? abi::kDescWrite : 0));
     set_descriptor(chain[i], {segments[i].range.address.value, segments[i].range.length, flags,
                               last ? std::uint16_t{0} : chain[i + 1]});
   }
@@ -99,8 +99,8 @@ std::optional<std::uint16_t> FakeDriver::send_indirect(std::span<const Segment> 
   if (segments.empty() || free_.empty()) return std::nullopt;
   for (std::size_t i = 0; i < segments.size(); ++i) {
     const bool last = i + 1 == segments.size();
-    const auto flags = static_cast<std::uint16_t>((last ? 0 : abi::kDescNext) |
-                                                  (segments[i].writable ? abi::kDescWrite : 0));
+    const auto flags =
+        static_cast<std::uint16_t>((last ? 0 : abi::kDescNext) | (segments[i].writable ? abi::kDescWrite : 0));
     store(GuestAddress{table.value + i * sizeof(abi::Descriptor)},
           abi::Descriptor{segments[i].range.address.value, segments[i].range.length, flags,
                           static_cast<std::uint16_t>(last ? 0 : i + 1)});

@@ -23,7 +23,9 @@ struct Segment {
   bool writable = false;
 };
 
-inline Segment readable(std::uint64_t address, std::uint32_t length) { return {{GuestAddress{address}, length}, false}; }
+inline Segment readable(std::uint64_t address, std::uint32_t length) {
+  return {{GuestAddress{address}, length}, false};
+}
 inline Segment writable(std::uint64_t address, std::uint32_t length) { return {{GuestAddress{address}, length}, true}; }
 
 struct DriverOptions {

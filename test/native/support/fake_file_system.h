@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fuse/file_system.h"
@@ -33,6 +34,8 @@ class FakeFileSystem : public fuse::FileSystem {
   using Name = fuse::Name;
 
   // --- what the test sets
+  // First of all in every method, before it has looked at its parameters.
+  std::function<void(std::string_view method)> at_entry = [](std::string_view) {};
   // Before any method answers, on its thread, with no lock held. An error becomes the method's.
   std::function<Status(const Recorded&)> before = [](const Recorded&) { return ok_status(); };
   std::function<Result<std::uint64_t>(std::uint32_t session, std::uint64_t offered)> on_init =
@@ -161,6 +164,7 @@ class FakeFileSystem : public fuse::FileSystem {
 
   template <typename... Parameters>
   Status record(const char* method, const Call& call, const Parameters&... parameters) {
+    at_entry(method);
     Recorded recorded{method, call, {}, {}};
     (note(recorded, parameters), ...);
     {

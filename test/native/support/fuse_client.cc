@@ -109,8 +109,9 @@ abi::InHeader FuseRequest::header() const {
 std::vector<std::byte> FuseRequest::bytes() const {
   const abi::InHeader head = header();
   const ByteSpan head_bytes = bytes_of(head);
-  std::vector<std::byte> all(head_bytes.begin(), head_bytes.end());
-  all.insert(all.end(), body_.begin(), body_.end());
+  std::vector<std::byte> all(head_bytes.size() + body_.size());
+  copy_bytes(all, head_bytes);
+  copy_bytes(MutableByteSpan(all).subspan(head_bytes.size()), body_);
   return all;
 }
 

@@ -59,8 +59,8 @@ class WorkerRig {
   void start_with(const virtio::QueueSetup& setup, Status (*prepare_thread)() = &nothing_to_prepare) {
     stopped_ = false;
     failure_ = kNone;
-    device::Worker::Setup worker_setup{"v_fs:test:0",          setup, ring_.memory, copy_of(kick_), copy_of(call_),
-                                       prepare_thread};
+    device::Worker::Setup worker_setup{"v_fs:test:0",  setup,          ring_.memory,
+                                       copy_of(kick_), copy_of(call_), prepare_thread};
     auto started = device::Worker::start(
         std::move(worker_setup), service_.server, service_.pool,
         {[this](Fault fault) { failure_ = static_cast<int>(fault); }, [this] { stopped_ = true; }});

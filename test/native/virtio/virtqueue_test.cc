@@ -47,7 +47,9 @@ std::optional<Fault> fault_of_attaching(const std::function<void(QueueSetup&)>& 
   return attached.ok() ? std::nullopt : std::optional(attached.error());
 }
 
-TEST(VirtqueueAttach, well_formed_ring_is_accepted) { EXPECT_EQ(fault_of_attaching([](auto&) {}), std::nullopt); }
+TEST(VirtqueueAttach, well_formed_ring_is_accepted) {
+  EXPECT_EQ(fault_of_attaching([](auto&) {}), std::nullopt);
+}
 
 TEST(VirtqueueAttach, refuses_sizes_that_are_no_power_of_two) {
   for (const std::uint32_t size : {0U, 3U, 24U, 32767U, 65536U, 0x80000000U}) {

@@ -13,6 +13,7 @@ function load<T>(path: string): T {
   return require(join(dist, path)) as T;
 }
 
+/* eslint-disable @typescript-eslint/consistent-type-imports -- the types of what is loaded by path at run time */
 export const closest = load<typeof import('../../../dist/closest.js')>('closest.js');
 export const config = load<typeof import('../../../dist/config.js')>('config.js');
 export const errors = load<typeof import('../../../dist/errors.js')>('errors.js');

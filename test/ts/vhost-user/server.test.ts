@@ -202,7 +202,9 @@ describe('close', () => {
   test('from inside a listener', async () => {
     const server = await listen();
     let closed: Promise<void> | undefined;
-    server.on('connected', () => (closed = server.close()));
+    server.on('connected', () => {
+      closed = server.close();
+    });
     const frontend = connect();
     await settle();
     await closed;
