@@ -228,19 +228,20 @@ function isComplete(guest) {
 export function installGuests(names = Object.keys(GUESTS), { refresh = false, log = console.log } = {}) {
   const root = guestsDirectory();
   const manifest = readManifest(root);
-  const reason = unsupportedReason();
   const save = () => {
     mkdirSync(root, { recursive: true });
     writeFileSync(path.join(root, 'manifest.json.new'), `${JSON.stringify(manifest, undefined, 2)}\n`);
     renameSync(path.join(root, 'manifest.json.new'), path.join(root, 'manifest.json'));
   };
+  const missing = names.filter((name) => refresh || !isComplete(manifest.guests[name]));
+  const reason = missing.length === 0 ? undefined : unsupportedReason();
   if (reason !== undefined) {
     log(`No Linux guests: ${reason}`);
-    for (const name of names) manifest.unavailable[name] = reason;
+    for (const name of missing) manifest.unavailable[name] = reason;
     save();
     return manifest;
   }
-  const missing = names.filter((name) => refresh || !isComplete(manifest.guests[name]));
+  for (const name of names) delete manifest.unavailable[name];
   if (missing.length > 0 || !existsSync(manifest.busybox ?? '')) {
     const archive = debianArchive();
     const apts = new Map();
@@ -257,7 +258,6 @@ export function installGuests(names = Object.keys(GUESTS), { refresh = false, lo
       for (const name of missing) {
         log(`Getting the guest ${name}`);
         manifest.guests[name] = installGuest(root, name, aptOf(GUESTS[name].suite));
-        delete manifest.unavailable[name];
         save();
       }
     } finally {
