@@ -101,7 +101,8 @@ async function sanitized(name) {
 }
 
 async function tidy() {
-  ensurePackages(PACKAGES.tidy, 'the tidy check');
+  // clang-tidy reads the compile commands of the build that has the native tests in it.
+  ensurePackages([...PACKAGES.tidy, ...PACKAGES.native], 'the tidy check');
   ensureNodeModules(path.join(ROOT, 'tools/lint'));
   return runTidy([]);
 }

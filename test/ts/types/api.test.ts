@@ -1,7 +1,7 @@
 /** What must compile, and what must not: the types are part of the API. Nothing here runs against a device. */
 import { expect, test } from '@jest/globals';
 import {
-  FsBackend,
+  type FsBackend,
   GuestMemory,
   VhostUserServer,
   VirtioFsError,
@@ -24,7 +24,8 @@ export async function uses(backend: FsBackend, memory: GuestMemory): Promise<voi
   // @ts-expect-error: feature masks are bigint
   backend.ackFeatures(5);
   // @ts-expect-error: internal
-  memory.handle();
+  const hidden: keyof GuestMemory = 'handle';
+  expect(hidden).toBe('handle');
   const server = await VhostUserServer.listen({ backend, socketPath: 's', configSpace: false });
   server.on('disconnected', ({ code, error }) => (code === 'ERR_VIRTIOFS_PEER_CLOSED' ? error?.errno : undefined));
   // @ts-expect-error: a server is made by listen or serve
