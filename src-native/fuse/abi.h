@@ -1,8 +1,12 @@
 // The FUSE wire format, version 7.46, as in <linux/fuse.h>: names of the kernel, layouts checked by size.
-// Only what a virtio-fs device can meet: /dev/fuse ioctls, CUSE and io_uring are not here.
+// Only what a virtio-fs device can meet: /dev/fuse ioctls, CUSE and io_uring are not here. INIT is in abi_init.h, what
+// concerns open files in abi_file.h.
 #pragma once
 
 #include <cstdint>
+
+#include "fuse/abi_file.h"
+#include "fuse/abi_init.h"
 
 namespace vfs::abi {
 
@@ -31,40 +35,38 @@ enum class Opcode : std::uint32_t {
   kStatfs = 17,
   kRelease = 18,
   kFsync = 20,
+  kSetxattr = 21,
+  kGetxattr = 22,
+  kListxattr = 23,
+  kRemovexattr = 24,
   kFlush = 25,
   kInit = 26,
   kOpendir = 27,
   kReaddir = 28,
   kReleasedir = 29,
   kFsyncdir = 30,
+  kGetlk = 31,
+  kSetlk = 32,
+  kSetlkw = 33,
   kAccess = 34,
   kCreate = 35,
   kInterrupt = 36,
   kDestroy = 38,
+  kIoctl = 39,
   kBatchForget = 42,
   kFallocate = 43,
   kReaddirplus = 44,
   kRename2 = 45,
   kLseek = 46,
+  kCopyFileRange = 47,
+  kSyncfs = 50,
+  kTmpfile = 51,
+  kStatx = 52,
+  kCopyFileRange64 = 53,
+  // Of ChromeOS kernels, as crosvm numbers them.
+  kOpenAtomic = 0xFFFFFFFE,
+  kChromeosTmpfile = 0xFFFFFFFF,
 };
-
-// FUSE_INIT flags; from bit 32 on they travel in flags2.
-namespace init_flag {
-inline constexpr std::uint64_t kAsyncRead = 1ULL << 0;
-inline constexpr std::uint64_t kAtomicOTrunc = 1ULL << 3;
-inline constexpr std::uint64_t kExportSupport = 1ULL << 4;
-inline constexpr std::uint64_t kBigWrites = 1ULL << 5;
-inline constexpr std::uint64_t kHasIoctlDir = 1ULL << 11;
-inline constexpr std::uint64_t kAutoInvalData = 1ULL << 12;
-inline constexpr std::uint64_t kDoReaddirplus = 1ULL << 13;
-inline constexpr std::uint64_t kReaddirplusAuto = 1ULL << 14;
-inline constexpr std::uint64_t kAsyncDio = 1ULL << 15;
-inline constexpr std::uint64_t kWritebackCache = 1ULL << 16;
-inline constexpr std::uint64_t kParallelDirops = 1ULL << 18;
-inline constexpr std::uint64_t kMaxPages = 1ULL << 22;
-inline constexpr std::uint64_t kCacheSymlinks = 1ULL << 23;
-inline constexpr std::uint64_t kInitExt = 1ULL << 30;
-}  // namespace init_flag
 
 // fuse_setattr_in.valid
 namespace fattr {
@@ -77,18 +79,12 @@ inline constexpr std::uint32_t kMtime = 1U << 5;
 inline constexpr std::uint32_t kFh = 1U << 6;
 inline constexpr std::uint32_t kAtimeNow = 1U << 7;
 inline constexpr std::uint32_t kMtimeNow = 1U << 8;
+inline constexpr std::uint32_t kLockOwner = 1U << 9;
+inline constexpr std::uint32_t kCtime = 1U << 10;
+inline constexpr std::uint32_t kKillSuidgid = 1U << 11;
 }  // namespace fattr
 
-// fuse_open_out.open_flags
-namespace fopen {
-inline constexpr std::uint32_t kDirectIo = 1U << 0;
-inline constexpr std::uint32_t kKeepCache = 1U << 1;
-inline constexpr std::uint32_t kCacheDir = 1U << 3;
-}  // namespace fopen
-
-inline constexpr std::uint32_t kGetattrFh = 1U << 0;       // fuse_getattr_in.getattr_flags
-inline constexpr std::uint32_t kWriteCache = 1U << 0;      // fuse_write_in.write_flags: from the page cache
-inline constexpr std::uint32_t kFsyncFdatasync = 1U << 0;  // fuse_fsync_in.fsync_flags
+inline constexpr std::uint32_t kGetattrFh = 1U << 0;  // fuse_getattr_in.getattr_flags
 
 struct InHeader {
   std::uint32_t len;
@@ -129,6 +125,9 @@ struct Attr {
   std::uint32_t flags;
 };
 static_assert(sizeof(Attr) == 88);
+
+// fuse_attr.flags
+inline constexpr std::uint32_t kAttrSubmount = 1U << 0;
 
 struct EntryOut {
   std::uint64_t nodeid;
@@ -207,6 +206,13 @@ struct MkdirIn {
 };
 static_assert(sizeof(MkdirIn) == 8);
 
+// Of CHROMEOS_TMPFILE; the upstream one takes CreateIn.
+struct ChromeosTmpfileIn {
+  std::uint32_t mode;
+  std::uint32_t umask;
+};
+static_assert(sizeof(ChromeosTmpfileIn) == 8);
+
 struct RenameIn {
   std::uint64_t newdir;
 };
@@ -251,50 +257,6 @@ struct CreateOut {
 };
 static_assert(sizeof(CreateOut) == 144);
 
-struct ReleaseIn {
-  std::uint64_t fh;
-  std::uint32_t flags;
-  std::uint32_t release_flags;
-  std::uint64_t lock_owner;
-};
-static_assert(sizeof(ReleaseIn) == 24);
-
-struct FlushIn {
-  std::uint64_t fh;
-  std::uint32_t unused;
-  std::uint32_t padding;
-  std::uint64_t lock_owner;
-};
-static_assert(sizeof(FlushIn) == 24);
-
-struct ReadIn {
-  std::uint64_t fh;
-  std::uint64_t offset;
-  std::uint32_t size;
-  std::uint32_t read_flags;
-  std::uint64_t lock_owner;
-  std::uint32_t flags;
-  std::uint32_t padding;
-};
-static_assert(sizeof(ReadIn) == 40);
-
-struct WriteIn {
-  std::uint64_t fh;
-  std::uint64_t offset;
-  std::uint32_t size;
-  std::uint32_t write_flags;
-  std::uint64_t lock_owner;
-  std::uint32_t flags;
-  std::uint32_t padding;
-};
-static_assert(sizeof(WriteIn) == 40);
-
-struct WriteOut {
-  std::uint32_t size;
-  std::uint32_t padding;
-};
-static_assert(sizeof(WriteOut) == 8);
-
 struct Kstatfs {
   std::uint64_t blocks;
   std::uint64_t bfree;
@@ -314,79 +276,118 @@ struct StatfsOut {
 };
 static_assert(sizeof(StatfsOut) == 80);
 
-struct FsyncIn {
-  std::uint64_t fh;
-  std::uint32_t fsync_flags;
-  std::uint32_t padding;
-};
-static_assert(sizeof(FsyncIn) == 16);
-
 struct AccessIn {
   std::uint32_t mask;
   std::uint32_t padding;
 };
 static_assert(sizeof(AccessIn) == 8);
 
+struct SyncfsIn {
+  std::uint64_t padding;
+};
+static_assert(sizeof(SyncfsIn) == 8);
+
+struct StatxIn {
+  std::uint32_t getattr_flags;
+  std::uint32_t reserved;
+  std::uint64_t fh;
+  std::uint32_t sx_flags;
+  std::uint32_t sx_mask;
+};
+static_assert(sizeof(StatxIn) == 24);
+
+struct SxTime {
+  std::int64_t tv_sec;
+  std::uint32_t tv_nsec;
+  std::int32_t reserved;
+};
+static_assert(sizeof(SxTime) == 16);
+
+struct Statx {
+  std::uint32_t mask;
+  std::uint32_t blksize;
+  std::uint64_t attributes;
+  std::uint32_t nlink;
+  std::uint32_t uid;
+  std::uint32_t gid;
+  std::uint16_t mode;
+  std::uint16_t spare0;
+  std::uint64_t ino;
+  std::uint64_t size;
+  std::uint64_t blocks;
+  std::uint64_t attributes_mask;
+  SxTime atime;
+  SxTime btime;
+  SxTime ctime;
+  SxTime mtime;
+  std::uint32_t rdev_major;
+  std::uint32_t rdev_minor;
+  std::uint32_t dev_major;
+  std::uint32_t dev_minor;
+  std::uint64_t spare2[14];
+};
+static_assert(sizeof(Statx) == 256);
+
+struct StatxOut {
+  std::uint64_t attr_valid;
+  std::uint32_t attr_valid_nsec;
+  std::uint32_t flags;
+  std::uint64_t spare[2];
+  Statx stat;
+};
+static_assert(sizeof(StatxOut) == 288);
+
+// SETXATTR without SETXATTR_EXT: the first half.
+struct SetxattrInCompat {
+  std::uint32_t size;
+  std::uint32_t flags;
+};
+static_assert(sizeof(SetxattrInCompat) == 8);
+
+struct SetxattrIn {
+  std::uint32_t size;
+  std::uint32_t flags;
+  std::uint32_t setxattr_flags;
+  std::uint32_t padding;
+};
+static_assert(sizeof(SetxattrIn) == 16);
+inline constexpr std::uint32_t kSetxattrAclKillSgid = 1U << 0;  // setxattr_flags
+
+// Of GETXATTR and LISTXATTR.
+struct GetxattrIn {
+  std::uint32_t size;
+  std::uint32_t padding;
+};
+static_assert(sizeof(GetxattrIn) == 8);
+
+struct GetxattrOut {
+  std::uint32_t size;
+  std::uint32_t padding;
+};
+static_assert(sizeof(GetxattrOut) == 8);
+
+// Extensions of a request that creates (7.38; security contexts alone also 7.36, without a length in the header). Each
+// begins with its size and a type, and is padded to 8 bytes. A type up to kSecurityContextsMax says that so many
+// security contexts follow.
+struct ExtHeader {
+  std::uint32_t size;
+  std::uint32_t type;
+};
+static_assert(sizeof(ExtHeader) == 8);
+inline constexpr std::uint32_t kSecurityContextsMax = 31;
+inline constexpr std::uint32_t kExtGroups = 32;
+
+// Then the name with its NUL and `size` bytes of value, padded to 8.
+struct Secctx {
+  std::uint32_t size;
+  std::uint32_t padding;
+};
+static_assert(sizeof(Secctx) == 8);
+
 struct InterruptIn {
   std::uint64_t unique;
 };
 static_assert(sizeof(InterruptIn) == 8);
-
-struct FallocateIn {
-  std::uint64_t fh;
-  std::uint64_t offset;
-  std::uint64_t length;
-  std::uint32_t mode;
-  std::uint32_t padding;
-};
-static_assert(sizeof(FallocateIn) == 32);
-
-struct LseekIn {
-  std::uint64_t fh;
-  std::uint64_t offset;
-  std::uint32_t whence;
-  std::uint32_t padding;
-};
-static_assert(sizeof(LseekIn) == 24);
-
-struct LseekOut {
-  std::uint64_t offset;
-};
-static_assert(sizeof(LseekOut) == 8);
-
-// The part of fuse_init_in that every version sends.
-struct InitIn {
-  std::uint32_t major;
-  std::uint32_t minor;
-  std::uint32_t max_readahead;
-  std::uint32_t flags;
-};
-static_assert(sizeof(InitIn) == 16);
-
-// Follows InitIn if INIT_EXT is set in its flags (7.36).
-struct InitInExt {
-  std::uint32_t flags2;
-  std::uint32_t unused[11];
-};
-static_assert(sizeof(InitInExt) == 48);
-
-struct InitOut {
-  std::uint32_t major;
-  std::uint32_t minor;
-  std::uint32_t max_readahead;
-  std::uint32_t flags;
-  std::uint16_t max_background;
-  std::uint16_t congestion_threshold;
-  std::uint32_t max_write;
-  std::uint32_t time_gran;
-  std::uint16_t max_pages;
-  std::uint16_t map_alignment;
-  std::uint32_t flags2;
-  std::uint32_t max_stack_depth;
-  std::uint16_t request_timeout;
-  std::uint16_t unused[11];
-};
-static_assert(sizeof(InitOut) == 64);
 
 // A directory entry on the wire: this, the name, zeroes up to a multiple of 8.
 struct Dirent {

@@ -14,6 +14,7 @@
 
 #include "base/result.h"
 #include "fuse/abi.h"
+#include "fuse/creation.h"
 #include "fuse/name.h"
 #include "memory/guest_io.h"
 
@@ -71,14 +72,18 @@ class FileSystem {
   virtual void destroy() = 0;
 
   virtual Result<abi::EntryOut> lookup(const Call&, const Name&) = 0;
+  // LOOKUP of "." and "..", which a guest with EXPORT_SUPPORT sends: Call::nodeid itself, and the directory that it is
+  // in. The parent of the root is the root.
+  virtual Result<abi::EntryOut> lookup_self(const Call&) { return Errno(ENOSYS); }
+  virtual Result<abi::EntryOut> lookup_parent(const Call&) { return Errno(ENOSYS); }
   virtual void forget(const Call&, std::uint64_t nodeid, std::uint64_t count) = 0;
   virtual Result<abi::AttrOut> getattr(const Call&, const abi::GetattrIn&) = 0;
   virtual Result<abi::AttrOut> setattr(const Call&, const abi::SetattrIn&) = 0;
   // Fills `into` and returns the length; no NUL is added.
   virtual Result<std::size_t> readlink(const Call&, MutableByteSpan into) = 0;
-  virtual Result<abi::EntryOut> symlink(const Call&, const Name&, const LinkTarget&) = 0;
-  virtual Result<abi::EntryOut> mknod(const Call&, const abi::MknodIn&, const Name&) = 0;
-  virtual Result<abi::EntryOut> mkdir(const Call&, const abi::MkdirIn&, const Name&) = 0;
+  virtual Result<abi::EntryOut> symlink(const Call&, const Name&, const LinkTarget&, const Creation&) = 0;
+  virtual Result<abi::EntryOut> mknod(const Call&, const abi::MknodIn&, const Name&, const Creation&) = 0;
+  virtual Result<abi::EntryOut> mkdir(const Call&, const abi::MkdirIn&, const Name&, const Creation&) = 0;
   virtual Status unlink(const Call&, const Name&) = 0;
   virtual Status rmdir(const Call&, const Name&) = 0;
   // RENAME arrives here too, with flags 0. Call::nodeid is the old directory, Rename2In::newdir the new one.
@@ -86,7 +91,7 @@ class FileSystem {
   // Call::nodeid is the directory.
   virtual Result<abi::EntryOut> link(const Call&, const abi::LinkIn&, const Name&) = 0;
   virtual Result<abi::OpenOut> open(const Call&, const abi::OpenIn&) = 0;
-  virtual Result<abi::CreateOut> create(const Call&, const abi::CreateIn&, const Name&) = 0;
+  virtual Result<abi::CreateOut> create(const Call&, const abi::CreateIn&, const Name&, const Creation&) = 0;
   // At most in.size bytes into `to`, which has at least so much room; fewer only at the end of the file.
   virtual Result<std::size_t> read(const Call&, const abi::ReadIn&, GuestWriter& to) = 0;
   // Exactly in.size bytes are in `from`. Returns how many were written. Like read, it is asked not to wait first.
@@ -104,6 +109,41 @@ class FileSystem {
   virtual Status access(const Call&, const abi::AccessIn&) = 0;
   virtual Status fallocate(const Call&, const abi::FallocateIn&) = 0;
   virtual Result<abi::LseekOut> lseek(const Call&, const abi::LseekIn&) = 0;
+
+  // --- What a file system may lack: ENOSYS makes Linux ask no more, and do without or by itself.
+  virtual Result<abi::StatxOut> statx(const Call&, const abi::StatxIn&) { return Errno(ENOSYS); }
+  virtual Status setxattr(const Call&, const abi::SetxattrIn&, const XattrName&, ByteSpan) { return Errno(ENOSYS); }
+  // Fills `into` and returns the length; ERANGE if it is too small. An empty `into` asks for the length only.
+  virtual Result<std::size_t> getxattr(const Call&, const XattrName&, MutableByteSpan) { return Errno(ENOSYS); }
+  // Names with their NULs, like listxattr(2); the same for an empty buffer.
+  virtual Result<std::size_t> listxattr(const Call&, MutableByteSpan) { return Errno(ENOSYS); }
+  virtual Status removexattr(const Call&, const XattrName&) { return Errno(ENOSYS); }
+  // COPY_FILE_RANGE arrives here too. Call::nodeid is the source. Short copies are answers.
+  virtual Result<abi::CopyFileRangeOut> copy_file_range(const Call&, const abi::CopyFileRangeIn&) {
+    return Errno(ENOSYS);
+  }
+  virtual Status syncfs(const Call&, const abi::SyncfsIn&) { return Errno(ENOSYS); }
+  // A file without a name in the directory Call::nodeid, open.
+  virtual Result<abi::CreateOut> tmpfile(const Call&, const abi::CreateIn&, const IgnoredName&, const Creation&) {
+    return Errno(ENOSYS);
+  }
+  // What the ioctl itself fails with is IoctlAnswer::result; an Errno is for requests that never got so far. ENOTTY:
+  // there is no such ioctl here.
+  struct IoctlAnswer {
+    std::int32_t result;    // what ioctl(2) returned, or a negative errno
+    std::size_t out_bytes;  // of the buffer that were filled
+  };
+  virtual Result<IoctlAnswer> ioctl(const Call&, const abi::IoctlIn&, ByteSpan, MutableByteSpan) {
+    return Errno(ENOSYS);
+  }
+  // LOOKUP and then OPEN or CREATE in one, and TMPFILE that does not open: of ChromeOS kernels. An entry with node 0 in
+  // the first's reply: there is no such file, and that may be remembered.
+  virtual Result<abi::CreateOut> open_atomic(const Call&, const abi::CreateIn&, const Name&, const Creation&) {
+    return Errno(ENOSYS);
+  }
+  virtual Result<abi::EntryOut> chromeos_tmpfile(const Call&, const abi::ChromeosTmpfileIn&, const Creation&) {
+    return Errno(ENOSYS);
+  }
 };
 
 }  // namespace vfs::fuse

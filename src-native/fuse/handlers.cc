@@ -18,6 +18,24 @@ std::tuple<In...>* parameters() {
 
 }  // namespace
 
+Progress handle_lookup(Server& server, Request& request, bool may_wait) {
+  Decoder decoder = request.decoder();
+  const Call call = server.call_of(request, may_wait);
+  switch (decoder.take_dots()) {
+    case Dots::kSelf:
+      detail::answer(request, server.file_system().lookup_self(call));
+      break;
+    case Dots::kParent:
+      detail::answer(request, server.file_system().lookup_parent(call));
+      break;
+    case Dots::kNone:
+      with_parameters(request, parameters<Name>(),
+                      [&](const Name& name) { detail::answer(request, server.file_system().lookup(call, name)); });
+      break;
+  }
+  return Progress::kDone;
+}
+
 Progress handle_forget(Server& server, Request& request, bool may_wait) {
   Decoder decoder = request.decoder();
   if (const auto in = decoder.take<abi::ForgetIn>(); in.ok()) {

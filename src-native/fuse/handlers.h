@@ -7,6 +7,7 @@
 namespace vfs::fuse {
 
 // handlers.cc
+Progress handle_lookup(Server& server, Request& request, bool may_wait);
 Progress handle_forget(Server& server, Request& request, bool may_wait);
 Progress handle_batch_forget(Server& server, Request& request, bool may_wait);
 Progress handle_readlink(Server& server, Request& request, bool may_wait);
@@ -16,6 +17,13 @@ Progress handle_write(Server& server, Request& request, bool may_wait);
 Progress handle_init(Server& server, Request& request, bool may_wait);
 Progress handle_destroy(Server& server, Request& request, bool may_wait);
 Progress handle_interrupt(Server& server, Request& request, bool may_wait);
+
+// sized_handlers.cc
+Progress handle_setxattr(Server& server, Request& request, bool may_wait);
+Progress handle_getxattr(Server& server, Request& request, bool may_wait);
+Progress handle_listxattr(Server& server, Request& request, bool may_wait);
+Progress handle_ioctl(Server& server, Request& request, bool may_wait);
+Progress handle_copy_file_range(Server& server, Request& request, bool may_wait);
 
 // directory.cc
 Progress handle_readdir(Server& server, Request& request, bool may_wait);

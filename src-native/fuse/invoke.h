@@ -10,6 +10,10 @@
 
 namespace vfs::fuse {
 
+// Parameters of the longest ordinary request: two names, or a symlink with its target and extensions. BATCH_FORGET and
+// WRITE leave their bulk in guest memory.
+inline constexpr std::uint32_t kBodyBytes = 16 * 1024;
+
 namespace detail {
 
 template <typename T>
@@ -24,6 +28,18 @@ template <>
 struct Decode<LinkTarget> {
   static Result<LinkTarget> from(Decoder& decoder) { return decoder.take_link_target(); }
 };
+template <>
+struct Decode<XattrName> {
+  static Result<XattrName> from(Decoder& decoder) { return decoder.take_xattr_name(); }
+};
+template <>
+struct Decode<IgnoredName> {
+  static Result<IgnoredName> from(Decoder& decoder) { return decoder.take_ignored_name(); }
+};
+template <>
+struct Decode<Creation> {
+  static Result<Creation> from(Decoder& decoder) { return Creation::parse(decoder.extensions()); }
+};
 
 template <typename Method>
 struct Signature;
@@ -33,13 +49,13 @@ struct Signature<Result<Out> (FileSystem::*)(const Call&, const In&...)> {
   using Parameters = std::tuple<In...>;
 };
 
-// Only structures have a fixed size; names follow them.
+// Only structures have a fixed size; names and extensions follow them.
 template <typename T>
 constexpr std::size_t wire_size() {
-  if constexpr (std::is_same_v<T, Name> || std::is_same_v<T, LinkTarget>) {
-    return 0;
-  } else {
+  if constexpr (WireValue<T> && std::is_aggregate_v<T> && !std::is_empty_v<T>) {
     return sizeof(T);
+  } else {
+    return 0;
   }
 }
 template <typename Parameters>
@@ -105,6 +121,7 @@ constexpr OpRow op(abi::Opcode opcode, const char* name, std::uint8_t since_mino
           .before_init = false,
           .has_bulk_data = false,
           .fixed_bytes = detail::FixedBytes<typename Shape::Parameters>::value,
+          .body_bytes = kBodyBytes,
           .reply_bytes = detail::reply_size<typename Shape::Reply>(),
           .handler = &invoke<Method>};
 }

@@ -2,6 +2,7 @@
 // empty, not "." or "..", no '/', no NUL inside, at most NAME_MAX bytes. Names are bytes: UTF-8 is not asked for.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "base/bytes.h"
@@ -33,10 +34,29 @@ class LinkTarget {
   std::string_view text_;
 };
 
+// The name of an extended attribute: 1 to XATTR_NAME_MAX bytes but NUL. '/' means nothing in it.
+class XattrName {
+ public:
+  const char* c_str() const { return text_.data(); }
+  std::string_view text() const { return text_; }
+
+ private:
+  friend class Decoder;
+  explicit XattrName(std::string_view text) : text_(text) {}
+  std::string_view text_;
+};
+
+// Stands on the wire and means nothing (TMPFILE carries the name "/" of a nameless dentry).
+struct IgnoredName {};
+
+// The names that LOOKUP alone may have, for file handles of a guest's NFS server (EXPORT_SUPPORT).
+enum class Dots : std::uint8_t { kNone, kSelf, kParent };
+
 // Reads the parameters of a request, front to back, from its body: our own copy, which the guest can no longer change.
 class Decoder {
  public:
-  explicit Decoder(ByteSpan body) : rest_(body) {}
+  // `extensions`: what the header says stands behind the parameters.
+  explicit Decoder(ByteSpan body, ByteSpan extensions = {}) : rest_(body), extensions_(extensions) {}
 
   // EINVAL: the body is shorter than the structure.
   template <WireValue T>
@@ -53,11 +73,26 @@ class Decoder {
   // EINVAL: not terminated. ENOENT: empty, as symlink(2) says. ENAMETOOLONG: PATH_MAX bytes or more.
   Result<LinkTarget> take_link_target();
 
+  // ERANGE, as setxattr(2) says: empty or too long. EINVAL: not terminated.
+  Result<XattrName> take_xattr_name();
+
+  // EINVAL: not terminated.
+  Result<IgnoredName> take_ignored_name();
+
+  // Takes "." or ".." if that is what comes.
+  Dots take_dots();
+
+  // The next `length` bytes. EINVAL: there are not so many.
+  Result<ByteSpan> take_bytes(std::size_t length);
+
   ByteSpan rest() const { return rest_; }
+  // Extensions of the request: where the header gives no length for them (before 7.38) they are what is left.
+  ByteSpan extensions() const { return extensions_.empty() ? rest_ : extensions_; }
 
  private:
   Result<std::string_view> take_text();
   ByteSpan rest_;
+  ByteSpan extensions_;
 };
 
 }  // namespace vfs::fuse

@@ -23,8 +23,15 @@ constexpr OpRow special(Opcode opcode, const char* name, std::uint8_t since_mino
           .before_init = false,
           .has_bulk_data = false,
           .fixed_bytes = fixed_bytes,
+          .body_bytes = kBodyBytes,
           .reply_bytes = 0,
           .handler = handler};
+}
+
+// SETXATTR with a value of XATTR_SIZE_MAX; IOCTL with whatever a file's ioctl takes (a verity signature has 16 KiB).
+constexpr OpRow long_body(OpRow row) {
+  row.body_bytes = 68 * 1024;
+  return row;
 }
 
 constexpr OpRow silent(OpRow row, bool bulk) {
@@ -47,7 +54,7 @@ constexpr OpRow first_of_all(OpRow row, std::uint32_t reply_bytes) {
 
 // By opcode. `since_minor` as in the changelog of <linux/fuse.h>; 0 for what was always there.
 constexpr std::array kRows{
-    op<&FS::lookup>(Opcode::kLookup, "LOOKUP", 0),
+    special(Opcode::kLookup, "LOOKUP", 0, handle_lookup, 0),
     silent(special(Opcode::kForget, "FORGET", 0, handle_forget, sizeof(abi::ForgetIn)), false),
     op<&FS::getattr>(Opcode::kGetattr, "GETATTR", 0),
     op<&FS::setattr>(Opcode::kSetattr, "SETATTR", 0),
@@ -66,6 +73,10 @@ constexpr std::array kRows{
     op<&FS::statfs>(Opcode::kStatfs, "STATFS", 0),
     op<&FS::release>(Opcode::kRelease, "RELEASE", 0),
     op<&FS::fsync>(Opcode::kFsync, "FSYNC", 0, Wait::kMay),
+    long_body(special(Opcode::kSetxattr, "SETXATTR", 0, handle_setxattr, sizeof(abi::SetxattrInCompat))),
+    special(Opcode::kGetxattr, "GETXATTR", 0, handle_getxattr, sizeof(abi::GetxattrIn)),
+    special(Opcode::kListxattr, "LISTXATTR", 0, handle_listxattr, sizeof(abi::GetxattrIn)),
+    op<&FS::removexattr>(Opcode::kRemovexattr, "REMOVEXATTR", 0),
     op<&FS::flush>(Opcode::kFlush, "FLUSH", 0),
     first_of_all(special(Opcode::kInit, "INIT", 0, handle_init, sizeof(abi::InitIn)), sizeof(abi::InitOut)),
     op<&FS::opendir>(Opcode::kOpendir, "OPENDIR", 0),
@@ -76,21 +87,30 @@ constexpr std::array kRows{
     op<&FS::create>(Opcode::kCreate, "CREATE", 0),
     silent(special(Opcode::kInterrupt, "INTERRUPT", 0, handle_interrupt, sizeof(abi::InterruptIn)), false),
     first_of_all(special(Opcode::kDestroy, "DESTROY", 0, handle_destroy, 0), 0),
+    long_body(special(Opcode::kIoctl, "IOCTL", 11, handle_ioctl, sizeof(abi::IoctlIn), Wait::kMay)),
     silent(special(Opcode::kBatchForget, "BATCH_FORGET", 16, handle_batch_forget, sizeof(abi::BatchForgetIn)), true),
     op<&FS::fallocate>(Opcode::kFallocate, "FALLOCATE", 19, Wait::kMay),
     special(Opcode::kReaddirplus, "READDIRPLUS", 21, handle_readdirplus, sizeof(abi::ReadIn)),
     op<&FS::rename>(Opcode::kRename2, "RENAME2", 23),
     op<&FS::lseek>(Opcode::kLseek, "LSEEK", 24),
+    special(Opcode::kCopyFileRange, "COPY_FILE_RANGE", 28, handle_copy_file_range, sizeof(abi::CopyFileRangeIn),
+            Wait::kMay),
+    op<&FS::syncfs>(Opcode::kSyncfs, "SYNCFS", 34, Wait::kMay),
+    op<&FS::tmpfile>(Opcode::kTmpfile, "TMPFILE", 37),
+    op<&FS::statx>(Opcode::kStatx, "STATX", 39),
+    op<&FS::copy_file_range>(Opcode::kCopyFileRange64, "COPY_FILE_RANGE_64", 45, Wait::kMay),
+    op<&FS::open_atomic>(Opcode::kOpenAtomic, "OPEN_ATOMIC", 0),
+    op<&FS::chromeos_tmpfile>(Opcode::kChromeosTmpfile, "CHROMEOS_TMPFILE", 0),
 };
 
 constexpr std::uint8_t kNoRow = 255;
 
-// opcode -> place in kRows
+// slot of the opcode -> place in kRows
 constexpr std::array<std::uint8_t, kOpSlots> index_rows() {
   std::array<std::uint8_t, kOpSlots> index{};
   for (auto& place : index) place = kNoRow;
   for (std::size_t i = 0; i < kRows.size(); ++i) {
-    index[static_cast<std::size_t>(kRows[i].opcode)] = static_cast<std::uint8_t>(i);
+    index[slot_of_opcode(static_cast<std::uint32_t>(kRows[i].opcode))] = static_cast<std::uint8_t>(i);
   }
   return index;
 }
@@ -100,8 +120,8 @@ constexpr auto kIndex = index_rows();
 }  // namespace
 
 const OpRow* find_op(std::uint32_t opcode) {
-  if (opcode >= kIndex.size() || kIndex[opcode] == kNoRow) return nullptr;
-  return &kRows[kIndex[opcode]];
+  const std::uint8_t place = kIndex[slot_of_opcode(opcode)];
+  return place == kNoRow ? nullptr : &kRows[place];
 }
 
 std::span<const OpRow> op_rows() { return kRows; }

@@ -41,6 +41,8 @@ struct OpRow {
   bool before_init;           // allowed when no session is on
   bool has_bulk_data;         // the data behind the parameters stays in guest memory
   std::uint16_t fixed_bytes;  // size of the parameters' structure
+  std::uint32_t
+      body_bytes;  // of parameters and extensions at most; with bulk data, what stays in guest memory not counted
   std::uint32_t reply_bytes;  // room that a success needs behind the header; refused before anything happens
   Handler handler;
 };
@@ -50,8 +52,16 @@ const OpRow* find_op(std::uint32_t opcode);
 // All rows, by opcode.
 std::span<const OpRow> op_rows();
 
-// Counters are kept per opcode in arrays of this length; place 0 is for unknown ones.
+// Counters are kept per opcode in arrays of this length; place 0 is for unknown ones, and the last two are for the
+// two opcodes of ChromeOS at the end of 32 bits.
 inline constexpr std::size_t kOpSlots = 64;
-inline std::size_t op_slot(const OpRow* row) { return row == nullptr ? 0 : static_cast<std::size_t>(row->opcode); }
+constexpr std::size_t slot_of_opcode(std::uint32_t opcode) {
+  constexpr auto kFirstOfTheEnd = static_cast<std::uint32_t>(abi::Opcode::kOpenAtomic);
+  if (opcode >= kFirstOfTheEnd) return kOpSlots - 2 + (opcode - kFirstOfTheEnd);
+  return opcode < kOpSlots - 2 ? opcode : 0;
+}
+inline std::size_t op_slot(const OpRow* row) {
+  return row == nullptr ? 0 : slot_of_opcode(static_cast<std::uint32_t>(row->opcode));
+}
 
 }  // namespace vfs::fuse

@@ -5,6 +5,12 @@
 
 namespace vfs::fuse {
 
+namespace {
+
+constexpr std::size_t kBodyBytesKept = 16 * 1024;
+
+}  // namespace
+
 void Request::start(Chain chain) {
   chain_ = std::move(chain);
   has_reply_ = false;
@@ -14,7 +20,10 @@ void Request::start(Chain chain) {
   header_ = {};
   row_ = nullptr;
   session_ = 0;
+  // What a rare long request needed is not kept for each place of the ring.
+  if (body_.capacity() > kBodyBytesKept) body_ = {};
   body_.clear();
+  extension_bytes_ = 0;
   outcome_ = {};
   moved_bytes_ = 0;
 }
@@ -33,14 +42,21 @@ bool Request::reserve_reply() {
   return true;
 }
 
+Decoder Request::decoder() const {
+  const ByteSpan body(body_);
+  const std::size_t parameters = body.size() - extension_bytes_;
+  return Decoder(body.first(parameters), body.subspan(parameters));
+}
+
 Status Request::take_body(std::size_t limit, bool has_bulk_data, std::size_t fixed_bytes) {
   if (header_.len < sizeof(abi::InHeader)) return Errno(EINVAL);
   const auto length = header_.len - static_cast<std::uint32_t>(sizeof(abi::InHeader));
   if (!chain_.reader.limit_to(length)) return Errno(EINVAL);
-  // Extensions follow the parameters (7.38). None that is negotiated today needs reading.
+  // Extensions follow the parameters (7.38). Behind bulk data there are none that mean anything.
   const std::uint32_t extensions = std::uint32_t{header_.total_extlen} * 8;
   if (extensions > length) return Errno(EINVAL);
-  if (!chain_.reader.limit_to(length - extensions)) return Errno(EINVAL);
+  if (has_bulk_data && !chain_.reader.limit_to(length - extensions)) return Errno(EINVAL);
+  extension_bytes_ = has_bulk_data ? 0 : extensions;
   const std::uint32_t remaining = chain_.reader.remaining();
   const std::size_t wanted = has_bulk_data ? std::min<std::size_t>(fixed_bytes, remaining) : remaining;
   if (wanted > limit) return Errno(E2BIG);

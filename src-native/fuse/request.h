@@ -34,8 +34,9 @@ class Request {
   void start(Chain chain);
   // Copies the header. False: the chain is too short to hold one; nothing can be said about it.
   bool take_header();
-  // Copies the parameters: `bulk` bytes and more are left in the reader as data (WRITE); without bulk the whole body
-  // is copied. E2BIG: more than `limit`. EINVAL: header.len and the chain disagree, or the extensions do not fit.
+  // Copies the parameters: with bulk data only the first `fixed_bytes`, and the rest is left in the reader; without it
+  // the whole body, extensions included. E2BIG: more than `limit`. EINVAL: header.len and the chain disagree, or the
+  // extensions do not fit.
   Status take_body(std::size_t limit, bool has_bulk_data, std::size_t fixed_bytes);
   // Reserves the reply header. False: the driver left no room for one.
   bool reserve_reply();
@@ -47,7 +48,7 @@ class Request {
   void set_session(std::uint32_t session) { session_ = session; }
 
   // --- the handler's side
-  Decoder decoder() const { return Decoder(body_); }
+  Decoder decoder() const;
   // A copy: reading or filling can be tried again.
   GuestReader data() const { return chain_.reader; }
   GuestWriter room() const { return chain_.writer; }
@@ -86,7 +87,8 @@ class Request {
   abi::InHeader header_{};
   const OpRow* row_ = nullptr;
   std::uint32_t session_ = 0;
-  std::vector<std::byte> body_;
+  std::vector<std::byte> body_;        // parameters, then extensions
+  std::uint32_t extension_bytes_ = 0;  // of body_
   Outcome outcome_;
   std::uint64_t moved_bytes_ = 0;
 };

@@ -2,14 +2,6 @@
 
 namespace vfs::fuse {
 
-namespace {
-
-// Parameters of the longest request: two names or a symlink with its target, with room for what comes. BATCH_FORGET
-// and WRITE leave their bulk in guest memory.
-constexpr std::size_t kBodyBytesMax = 16 * 1024;
-
-}  // namespace
-
 void Counters::add_to(Snapshot& sum) const {
   for (std::size_t i = 0; i < kOpSlots; ++i) {
     sum.operations[i] += operations_[i].load(std::memory_order_relaxed);
@@ -48,7 +40,7 @@ std::optional<Wait> Server::receive(Request& request, Counters& counters) {
   Errno refusal = admit(request);
   if (refusal == Errno(0)) {
     VFS_ASSERT(row != nullptr);  // admit() refuses what has no row
-    const auto body = request.take_body(kBodyBytesMax, row->has_bulk_data, row->fixed_bytes);
+    const auto body = request.take_body(row->body_bytes, row->has_bulk_data, row->fixed_bytes);
     if (!body.ok()) {
       refusal = body.error();
     } else if (!silent && request.room_bytes() < row->reply_bytes) {

@@ -41,7 +41,8 @@ Result<abi::OpenOut> PassthroughFs::opendir(const fuse::Call& call, const abi::O
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
   if (!inode->is_directory()) return Errno(ENOTDIR);
   VFS_TRY(auto token, budget_.take());
-  VFS_TRY(auto fd, proc_.reopen(inode->fd(), O_RDONLY | O_DIRECTORY));
+  VFS_TRY(const auto path_fd, inode->path_fd());
+  VFS_TRY(auto fd, proc_.reopen(path_fd.get(), O_RDONLY | O_DIRECTORY));
   VFS_TRY(const auto handle, directories_.open(call.session, inode, std::move(fd), std::move(token)));
   const bool caches = options_.cache == CachePolicy::kAlways || options_.cache == CachePolicy::kMetadata;
   return abi::OpenOut{handle, caches ? abi::fopen::kCacheDir | abi::fopen::kKeepCache : 0, 0};
@@ -55,12 +56,13 @@ Status PassthroughFs::readdir(const fuse::Call& call, const abi::ReadIn& in, fus
 
 Status PassthroughFs::readdirplus(const fuse::Call& call, const abi::ReadIn& in, fuse::DirectoryPlusSink& sink) {
   VFS_TRY(const auto handle, directories_.get(in.fh, call.nodeid));
+  const int directory = handle->stream.fd();  // never changes
   return list(*handle, in.offset, [&](const DirEntry& next) {
     if (!sink.fits(next.name.size())) return false;
     abi::EntryOut out{};  // node 0: the guest looks it up when it needs it
     if (!is_dot(next.name)) {
       // What vanished meanwhile, or cannot be held for want of descriptors, is listed all the same.
-      const auto found = find(call, handle->inode(), next.name.data());
+      const auto found = find(call, directory, next.name.data());
       if (found.ok()) out = entry(found.value());
     }
     sink.add(out, next.ino, next.cookie, next.type, next.name);

@@ -38,7 +38,8 @@ Result<PassthroughFs::HandleId> PassthroughFs::open_file(const fuse::Call& call,
   if (inode->is_symlink()) return Errno(ELOOP);
   if (!inode->is_regular()) return Errno(EACCES);
   VFS_TRY(auto token, budget_.take());
-  VFS_TRY(auto fd, proc_.reopen(inode->fd(), flags.host));
+  VFS_TRY(const auto path_fd, inode->path_fd());
+  VFS_TRY(auto fd, proc_.reopen(path_fd.get(), flags.host));
   return files_.open(call.session, inode, std::move(fd), flags, std::move(token));
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "base/result.h"
 #include "base/unique_fd.h"
 #include "passthrough/fd_budget.h"
 
@@ -28,6 +29,18 @@ inline InodeKey key_of(const struct statx& from) {
   return {device, from.stx_ino, (from.stx_mask & STATX_MNT_ID) != 0 ? from.stx_mnt_id : 0};
 }
 
+// An O_PATH descriptor of an inode, good for one call: the inode's own, or one that was opened for the call.
+class PathFd {
+ public:
+  explicit PathFd(int borrowed) : fd_(borrowed) {}
+  explicit PathFd(UniqueFd owned) : owned_(std::move(owned)), fd_(owned_.get()) {}
+  int get() const { return fd_; }
+
+ private:
+  UniqueFd owned_;
+  int fd_;
+};
+
 class Inode {
  public:
   Inode(std::uint64_t id, const InodeKey& key, mode_t type, UniqueFd fd, FdBudget::Token token)
@@ -35,7 +48,8 @@ class Inode {
 
   std::uint64_t id() const { return id_; }
   const InodeKey& key() const { return key_; }
-  int fd() const { return fd_.get(); }
+  // Valid as long as the inode and the result are.
+  Result<PathFd> path_fd() const { return PathFd(fd_.get()); }
   // S_IFMT bits, which never change.
   bool is_regular() const { return type_ == S_IFREG; }
   bool is_directory() const { return type_ == S_IFDIR; }

@@ -24,25 +24,27 @@ constexpr int kAttemptsMax = 3;
 
 template <typename Make>
 Result<abi::EntryOut> PassthroughFs::make(const fuse::Call& call, const fuse::Name& name, mode_t mode, Make make) {
-  VFS_TRY(const auto directory, inodes_.get(call.nodeid));
+  VFS_TRY(const auto parent, inodes_.get(call.nodeid));
+  VFS_TRY(const auto directory, parent->path_fd());
   VFS_TRY(auto token, budget_.take());
-  Created created{directory->fd(), mode, 0};
+  Created created{directory.get(), mode, 0};
   {
     ScopedCredentials credentials;
     VFS_CHECK(credentials.become_creator(call.uid, call.gid));
-    VFS_CHECK(make(directory->fd()));
+    VFS_CHECK(make(directory.get()));
     if (!thread_prepared()) created.owner = sys::user_ids().effective;
   }
-  VFS_TRY(const auto found, find_unknown(call, *directory, name.c_str(), std::move(token), &created));
+  VFS_TRY(const auto found, find_unknown(call, directory.get(), name.c_str(), std::move(token), &created));
   return entry(found);
 }
 
 Result<abi::EntryOut> PassthroughFs::symlink(const fuse::Call& call, const fuse::Name& name,
-                                             const fuse::LinkTarget& target) {
+                                             const fuse::LinkTarget& target, const fuse::Creation&) {
   return make(call, name, S_IFLNK, [&](int dir) { return sys::symlinkat(target.c_str(), dir, name.c_str()); });
 }
 
-Result<abi::EntryOut> PassthroughFs::mknod(const fuse::Call& call, const abi::MknodIn& in, const fuse::Name& name) {
+Result<abi::EntryOut> PassthroughFs::mknod(const fuse::Call& call, const abi::MknodIn& in, const fuse::Name& name,
+                                           const fuse::Creation&) {
   // Device nodes may be made if we have the privilege, as on any file system; nothing here ever opens one.
   const mode_t type = (in.mode & S_IFMT) == 0 ? mode_t{S_IFREG} : in.mode & S_IFMT;
   const mode_t mode = type | (in.mode & kModeBits);
@@ -50,7 +52,8 @@ Result<abi::EntryOut> PassthroughFs::mknod(const fuse::Call& call, const abi::Mk
               [&](int dir) { return sys::mknodat(dir, name.c_str(), mode, from_wire_device(in.rdev)); });
 }
 
-Result<abi::EntryOut> PassthroughFs::mkdir(const fuse::Call& call, const abi::MkdirIn& in, const fuse::Name& name) {
+Result<abi::EntryOut> PassthroughFs::mkdir(const fuse::Call& call, const abi::MkdirIn& in, const fuse::Name& name,
+                                           const fuse::Creation&) {
   const mode_t permissions = in.mode & kModeBits;
   return make(call, name, S_IFDIR | permissions, [&](int dir) { return sys::mkdirat(dir, name.c_str(), permissions); });
 }
@@ -84,7 +87,8 @@ Result<bool> PassthroughFs::has_default_acl(int directory) const {
   return size.error();
 }
 
-Result<abi::CreateOut> PassthroughFs::create(const fuse::Call& call, const abi::CreateIn& in, const fuse::Name& name) {
+Result<abi::CreateOut> PassthroughFs::create(const fuse::Call& call, const abi::CreateIn& in, const fuse::Name& name,
+                                             const fuse::Creation&) {
   VFS_TRY(const OpenFlags flags, to_open_flags(in.flags, call.negotiated));
   const bool exclusive = (in.flags & O_EXCL) != 0;
   for (int attempt = 1;; ++attempt) {
@@ -98,17 +102,18 @@ Result<abi::CreateOut> PassthroughFs::create(const fuse::Call& call, const abi::
 
 Result<abi::CreateOut> PassthroughFs::create_new(const fuse::Call& call, const abi::CreateIn& in,
                                                  const OpenFlags& flags, const fuse::Name& name) {
-  VFS_TRY(const auto directory, inodes_.get(call.nodeid));
+  VFS_TRY(const auto parent, inodes_.get(call.nodeid));
+  VFS_TRY(const auto directory, parent->path_fd());
   VFS_TRY(auto inode_token, budget_.take());
   VFS_TRY(auto handle_token, budget_.take());
-  Created created{directory->fd(), S_IFREG | (in.mode & kModeBits), 0};
+  Created created{directory.get(), S_IFREG | (in.mode & kModeBits), 0};
   UniqueFd fd;
   {
     // O_EXCL: nothing that exists is opened here, so neither a symlink is followed nor a fifo waited for. And the
     // descriptor is good for what the guest asked, whatever the file's mode says.
     ScopedCredentials credentials;
     VFS_CHECK(credentials.become_creator(call.uid, call.gid));
-    VFS_TRY(fd, sys::openat(directory->fd(), name.c_str(), flags.host | O_CREAT | O_EXCL | O_NOFOLLOW,
+    VFS_TRY(fd, sys::openat(directory.get(), name.c_str(), flags.host | O_CREAT | O_EXCL | O_NOFOLLOW,
                             in.mode & kModeBits));
     if (!thread_prepared()) created.owner = sys::user_ids().effective;
   }
@@ -124,8 +129,9 @@ Result<abi::CreateOut> PassthroughFs::create_new(const fuse::Call& call, const a
 
 Result<abi::CreateOut> PassthroughFs::open_existing(const fuse::Call& call, const OpenFlags& flags,
                                                     const fuse::Name& name) {
-  VFS_TRY(const auto directory, inodes_.get(call.nodeid));
-  VFS_TRY(const auto found, find(call, *directory, name.c_str()));
+  VFS_TRY(const auto parent, inodes_.get(call.nodeid));
+  VFS_TRY(const auto directory, parent->path_fd());
+  VFS_TRY(const auto found, find(call, directory.get(), name.c_str()));
   const auto open_it = [&]() -> Result<HandleId> {
     if (found.inode->is_directory()) return Errno(EISDIR);
     // The guest's kernel takes the answer to CREATE for a new file and checks no permission. So it is checked here, as
@@ -141,9 +147,10 @@ Result<abi::CreateOut> PassthroughFs::open_existing(const fuse::Call& call, cons
     return handle.error();
   }
   // Truncating on open has changed the attributes.
-  const auto seen = sys::statx(found.inode->fd(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask);
-  return abi::CreateOut{entry(Found{found.inode, seen.ok() ? seen.value() : found.attributes}),
-                        file_opened(handle.value())};
+  const auto seen = attributes(*found.inode);
+  abi::CreateOut out{entry(found), file_opened(handle.value())};
+  if (seen.ok()) out.entry.attr = seen.value().attr;
+  return out;
 }
 
 }  // namespace vfs::passthrough

@@ -13,19 +13,18 @@ constexpr std::uint32_t kRenameFlags = RENAME_NOREPLACE | RENAME_EXCHANGE | RENA
 
 }  // namespace
 
-Result<PassthroughFs::Found> PassthroughFs::find(const fuse::Call& call, const Inode& directory, const char* name) {
+Result<PassthroughFs::Found> PassthroughFs::find(const fuse::Call& call, int directory, const char* name) {
   // Most lookups are of something known; then this is the only system call.
-  VFS_TRY(const auto seen, sys::statx(directory.fd(), name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, kStatxMask));
+  VFS_TRY(const auto seen, sys::statx(directory, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, kStatxMask));
   VFS_TRY(auto known, inodes_.acquire_known(call.session, key_of(seen)));
   if (known != nullptr) return Found{std::move(known), seen};
   VFS_TRY(auto token, budget_.take());
   return find_unknown(call, directory, name, std::move(token));
 }
 
-Result<PassthroughFs::Found> PassthroughFs::find_unknown(const fuse::Call& call, const Inode& directory,
-                                                         const char* name, FdBudget::Token token,
-                                                         const Created* created) {
-  VFS_TRY(auto fd, sys::openat(directory.fd(), name, O_PATH | O_NOFOLLOW));
+Result<PassthroughFs::Found> PassthroughFs::find_unknown(const fuse::Call& call, int directory, const char* name,
+                                                         FdBudget::Token token, const Created* created) {
+  VFS_TRY(auto fd, sys::openat(directory, name, O_PATH | O_NOFOLLOW));
   return adopt(call, std::move(fd), std::move(token), created);
 }
 
@@ -40,8 +39,9 @@ Result<PassthroughFs::Found> PassthroughFs::adopt(const fuse::Call& call, Unique
 }
 
 Result<abi::EntryOut> PassthroughFs::lookup(const fuse::Call& call, const fuse::Name& name) {
-  VFS_TRY(const auto directory, inodes_.get(call.nodeid));
-  const auto found = find(call, *directory, name.c_str());
+  VFS_TRY(const auto parent, inodes_.get(call.nodeid));
+  VFS_TRY(const auto directory, parent->path_fd());
+  const auto found = find(call, directory.get(), name.c_str());
   if (found.ok()) return entry(found.value());
   if (found.error() != Errno(ENOENT) || options_.negative_timeout_ns == 0) return found.error();
   // Node 0: there is nothing, and that may be remembered.
@@ -52,29 +52,35 @@ Result<abi::EntryOut> PassthroughFs::lookup(const fuse::Call& call, const fuse::
 }
 
 Status PassthroughFs::unlink(const fuse::Call& call, const fuse::Name& name) {
-  VFS_TRY(const auto directory, inodes_.get(call.nodeid));
-  return sys::unlinkat(directory->fd(), name.c_str(), 0);
+  VFS_TRY(const auto parent, inodes_.get(call.nodeid));
+  VFS_TRY(const auto directory, parent->path_fd());
+  return sys::unlinkat(directory.get(), name.c_str(), 0);
 }
 
 Status PassthroughFs::rmdir(const fuse::Call& call, const fuse::Name& name) {
-  VFS_TRY(const auto directory, inodes_.get(call.nodeid));
-  return sys::unlinkat(directory->fd(), name.c_str(), AT_REMOVEDIR);
+  VFS_TRY(const auto parent, inodes_.get(call.nodeid));
+  VFS_TRY(const auto directory, parent->path_fd());
+  return sys::unlinkat(directory.get(), name.c_str(), AT_REMOVEDIR);
 }
 
 Status PassthroughFs::rename(const fuse::Call& call, const abi::Rename2In& in, const fuse::Name& from,
                              const fuse::Name& to) {
   if ((in.flags & ~kRenameFlags) != 0) return Errno(EINVAL);
-  VFS_TRY(const auto old_directory, inodes_.get(call.nodeid));
-  VFS_TRY(const auto new_directory, inodes_.get(in.newdir));
-  return sys::renameat2(old_directory->fd(), from.c_str(), new_directory->fd(), to.c_str(), in.flags);
+  VFS_TRY(const auto old_parent, inodes_.get(call.nodeid));
+  VFS_TRY(const auto new_parent, inodes_.get(in.newdir));
+  VFS_TRY(const auto old_directory, old_parent->path_fd());
+  VFS_TRY(const auto new_directory, new_parent->path_fd());
+  return sys::renameat2(old_directory.get(), from.c_str(), new_directory.get(), to.c_str(), in.flags);
 }
 
 Result<abi::EntryOut> PassthroughFs::link(const fuse::Call& call, const abi::LinkIn& in, const fuse::Name& name) {
-  VFS_TRY(const auto directory, inodes_.get(call.nodeid));
+  VFS_TRY(const auto parent, inodes_.get(call.nodeid));
+  VFS_TRY(const auto directory, parent->path_fd());
   VFS_TRY(const auto target, inodes_.get(in.oldnodeid));
+  VFS_TRY(const auto target_fd, target->path_fd());
   // Through /proc, because AT_EMPTY_PATH would ask for CAP_DAC_READ_SEARCH.
-  VFS_CHECK(sys::linkat(proc_.fd(), FdName(target->fd()).c_str(), directory->fd(), name.c_str(), AT_SYMLINK_FOLLOW));
-  VFS_TRY(const auto found, find(call, *directory, name.c_str()));
+  VFS_CHECK(sys::linkat(proc_.fd(), FdName(target_fd.get()).c_str(), directory.get(), name.c_str(), AT_SYMLINK_FOLLOW));
+  VFS_TRY(const auto found, find(call, directory.get(), name.c_str()));
   return entry(found);
 }
 

@@ -12,16 +12,18 @@ Result<std::unique_ptr<PassthroughFs>> PassthroughFs::create(const PassthroughOp
   VFS_TRY(auto proc, ProcFd::open());
   VFS_TRY(auto fd, sys::openat(AT_FDCWD, options.root.c_str(), O_PATH | O_DIRECTORY));
   VFS_TRY(const auto seen, sys::statx(fd.get(), "", AT_EMPTY_PATH, kStatxMask));
+  const int root_fd = fd.get();
   auto root = std::make_shared<Inode>(abi::kRootId, key_of(seen), mode_t{S_IFDIR}, std::move(fd), FdBudget::Token());
-  return std::unique_ptr<PassthroughFs>(new PassthroughFs(options, budget, std::move(proc), std::move(root)));
+  return std::unique_ptr<PassthroughFs>(new PassthroughFs(options, budget, std::move(proc), root_fd, std::move(root)));
 }
 
-PassthroughFs::PassthroughFs(const PassthroughOptions& options, FdBudget budget, ProcFd proc,
+PassthroughFs::PassthroughFs(const PassthroughOptions& options, FdBudget budget, ProcFd proc, int root_fd,
                              std::shared_ptr<Inode> root)
     : options_(options),
       entry_timeout_(options.entry_timeout_ns),
       attr_timeout_(options.attr_timeout_ns),
       negative_timeout_(options.negative_timeout_ns),
+      root_fd_(root_fd),
       budget_(budget),
       proc_(std::move(proc)),
       inodes_(std::move(root), budget.limit()),
@@ -62,7 +64,8 @@ abi::EntryOut PassthroughFs::entry(const Found& found) const {
 }
 
 Result<abi::AttrOut> PassthroughFs::attributes(const Inode& inode) const {
-  VFS_TRY(const auto seen, sys::statx(inode.fd(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
+  VFS_TRY(const auto fd, inode.path_fd());
+  VFS_TRY(const auto seen, sys::statx(fd.get(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
   return abi::AttrOut{attr_timeout_.seconds, attr_timeout_.rest, 0, to_attr(seen)};
 }
 
@@ -79,19 +82,22 @@ Result<abi::AttrOut> PassthroughFs::getattr(const fuse::Call& call, const abi::G
 Result<std::size_t> PassthroughFs::readlink(const fuse::Call& call, MutableByteSpan into) {
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
   if (!inode->is_symlink()) return Errno(EINVAL);
-  return sys::readlinkat(inode->fd(), "", into);
+  VFS_TRY(const auto fd, inode->path_fd());
+  return sys::readlinkat(fd.get(), "", into);
 }
 
 Result<abi::StatfsOut> PassthroughFs::statfs(const fuse::Call& call) {
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
-  VFS_TRY(const auto seen, sys::fstatfs(inode->fd()));
+  VFS_TRY(const auto fd, inode->path_fd());
+  VFS_TRY(const auto seen, sys::fstatfs(fd.get()));
   return abi::StatfsOut{to_kstatfs(seen)};
 }
 
 Status PassthroughFs::check_access(const fuse::Call& call, const Inode& inode, int mask) const {
+  VFS_TRY(const auto fd, inode.path_fd());
   ScopedCredentials credentials;
   VFS_CHECK(credentials.become_unprivileged(call.uid, call.gid));
-  return sys::faccessat2(inode.fd(), "", mask, AT_EMPTY_PATH | AT_EACCESS);
+  return sys::faccessat2(fd.get(), "", mask, AT_EMPTY_PATH | AT_EACCESS);
 }
 
 Status PassthroughFs::access(const fuse::Call& call, const abi::AccessIn& in) {

@@ -54,7 +54,7 @@ class PassthroughFs final : public fuse::FileSystem {
   std::size_t inode_count() const { return inodes_.size(); }
   std::size_t handle_count() const { return files_.size() + directories_.size(); }
   // The descriptors that must stay open for new requests to work.
-  std::vector<int> keep_fds() const { return {inodes_.root()->fd(), proc_.fd()}; }
+  std::vector<int> keep_fds() const { return {root_fd_, proc_.fd()}; }
 
   Result<std::uint64_t> init(std::uint32_t session, std::uint64_t offered) override;
   void destroy() override;
@@ -63,15 +63,19 @@ class PassthroughFs final : public fuse::FileSystem {
   Result<abi::AttrOut> getattr(const fuse::Call&, const abi::GetattrIn&) override;
   Result<abi::AttrOut> setattr(const fuse::Call&, const abi::SetattrIn&) override;
   Result<std::size_t> readlink(const fuse::Call&, MutableByteSpan into) override;
-  Result<abi::EntryOut> symlink(const fuse::Call&, const fuse::Name&, const fuse::LinkTarget&) override;
-  Result<abi::EntryOut> mknod(const fuse::Call&, const abi::MknodIn&, const fuse::Name&) override;
-  Result<abi::EntryOut> mkdir(const fuse::Call&, const abi::MkdirIn&, const fuse::Name&) override;
+  Result<abi::EntryOut> symlink(const fuse::Call&, const fuse::Name&, const fuse::LinkTarget&,
+                                const fuse::Creation&) override;
+  Result<abi::EntryOut> mknod(const fuse::Call&, const abi::MknodIn&, const fuse::Name&,
+                              const fuse::Creation&) override;
+  Result<abi::EntryOut> mkdir(const fuse::Call&, const abi::MkdirIn&, const fuse::Name&,
+                              const fuse::Creation&) override;
   Status unlink(const fuse::Call&, const fuse::Name&) override;
   Status rmdir(const fuse::Call&, const fuse::Name&) override;
   Status rename(const fuse::Call&, const abi::Rename2In&, const fuse::Name& from, const fuse::Name& to) override;
   Result<abi::EntryOut> link(const fuse::Call&, const abi::LinkIn&, const fuse::Name&) override;
   Result<abi::OpenOut> open(const fuse::Call&, const abi::OpenIn&) override;
-  Result<abi::CreateOut> create(const fuse::Call&, const abi::CreateIn&, const fuse::Name&) override;
+  Result<abi::CreateOut> create(const fuse::Call&, const abi::CreateIn&, const fuse::Name&,
+                                const fuse::Creation&) override;
   Result<std::size_t> read(const fuse::Call&, const abi::ReadIn&, GuestWriter& to) override;
   Result<abi::WriteOut> write(const fuse::Call&, const abi::WriteIn&, GuestReader& from) override;
   Result<abi::StatfsOut> statfs(const fuse::Call&) override;
@@ -101,23 +105,24 @@ class PassthroughFs final : public fuse::FileSystem {
   };
   using HandleId = std::uint64_t;
 
-  PassthroughFs(const PassthroughOptions& options, FdBudget budget, ProcFd proc, std::shared_ptr<Inode> root);
+  PassthroughFs(const PassthroughOptions& options, FdBudget budget, ProcFd proc, int root_fd,
+                std::shared_ptr<Inode> root);
 
   abi::EntryOut entry(const Found& found) const;
   Result<abi::AttrOut> attributes(const Inode& inode) const;
 
-  // names.cc. All of them count one lookup on success.
-  Result<Found> find(const fuse::Call& call, const Inode& directory, const char* name);
-  Result<Found> find_unknown(const fuse::Call& call, const Inode& directory, const char* name, FdBudget::Token token,
+  // names.cc. All of them count one lookup on success. `directory` is an O_PATH descriptor.
+  Result<Found> find(const fuse::Call& call, int directory, const char* name);
+  Result<Found> find_unknown(const fuse::Call& call, int directory, const char* name, FdBudget::Token token,
                              const Created* created = nullptr);
   Result<Found> adopt(const fuse::Call& call, UniqueFd fd, FdBudget::Token token, const Created* created);
   void undo(const Found& found) { inodes_.forget(found.inode->id(), 1); }
 
   // setattr.cc: the steps, in their order.
-  Status set_owner(const Inode& inode, const abi::SetattrIn& in);
-  Status set_mode(const Inode& inode, const abi::SetattrIn& in);
-  Status set_size(const Inode& inode, const abi::SetattrIn& in);
-  Status set_times(const Inode& inode, const abi::SetattrIn& in);
+  Status set_owner(int fd, const abi::SetattrIn& in);
+  Status set_mode(const Inode& inode, int path_fd, const abi::SetattrIn& in);
+  Status set_size(const Inode& inode, int path_fd, const abi::SetattrIn& in);
+  Status set_times(int fd, const abi::SetattrIn& in);
 
   // make.cc
   template <typename Make>
@@ -136,6 +141,7 @@ class PassthroughFs final : public fuse::FileSystem {
   const Timeout entry_timeout_;
   const Timeout attr_timeout_;
   const Timeout negative_timeout_;
+  const int root_fd_;  // of the inode table's root
   const FdBudget budget_;
   const ProcFd proc_;
   InodeTable inodes_;

@@ -36,31 +36,32 @@ Result<abi::AttrOut> PassthroughFs::setattr(const fuse::Call& call, const abi::S
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
   // The owner before the mode: the kernel takes setuid and setgid bits away on chown(2), and a guest that sets both
   // wants the mode that it names. The times last, because everything before changes them.
-  VFS_CHECK(set_owner(*inode, in));
-  VFS_CHECK(set_mode(*inode, in));
-  VFS_CHECK(set_size(*inode, in));
-  VFS_CHECK(set_times(*inode, in));
+  VFS_TRY(const auto fd, inode->path_fd());
+  VFS_CHECK(set_owner(fd.get(), in));
+  VFS_CHECK(set_mode(*inode, fd.get(), in));
+  VFS_CHECK(set_size(*inode, fd.get(), in));
+  VFS_CHECK(set_times(fd.get(), in));
   return attributes(*inode);
 }
 
-Status PassthroughFs::set_owner(const Inode& inode, const abi::SetattrIn& in) {
+Status PassthroughFs::set_owner(int fd, const abi::SetattrIn& in) {
   const bool sets_uid = (in.valid & abi::fattr::kUid) != 0;
   const bool sets_gid = (in.valid & abi::fattr::kGid) != 0;
   if (!sets_uid && !sets_gid) return Unit{};
   // To chown(2) this number means "leave it"; as an owner it does not exist.
   if ((sets_uid && in.uid == kNoId) || (sets_gid && in.gid == kNoId)) return Errno(EINVAL);
-  return sys::fchownat(inode.fd(), "", sets_uid ? in.uid : kNoId, sets_gid ? in.gid : kNoId,
+  return sys::fchownat(fd, "", sets_uid ? in.uid : kNoId, sets_gid ? in.gid : kNoId,
                        AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
 }
 
-Status PassthroughFs::set_mode(const Inode& inode, const abi::SetattrIn& in) {
+Status PassthroughFs::set_mode(const Inode& inode, int path_fd, const abi::SetattrIn& in) {
   if ((in.valid & abi::fattr::kMode) == 0) return Unit{};
   // Some file systems would change a symlink's mode and report an error all the same.
   if (inode.is_symlink()) return Errno(EOPNOTSUPP);
-  return sys::fchmodat(proc_.fd(), FdName(inode.fd()).c_str(), in.mode & 07777);
+  return sys::fchmodat(proc_.fd(), FdName(path_fd).c_str(), in.mode & 07777);
 }
 
-Status PassthroughFs::set_size(const Inode& inode, const abi::SetattrIn& in) {
+Status PassthroughFs::set_size(const Inode& inode, int path_fd, const abi::SetattrIn& in) {
   if ((in.valid & abi::fattr::kSize) == 0) return Unit{};
   if (in.size > INT64_MAX) return Errno(EFBIG);
   const auto size = static_cast<std::int64_t>(in.size);
@@ -71,18 +72,18 @@ Status PassthroughFs::set_size(const Inode& inode, const abi::SetattrIn& in) {
   // As truncate(2) says.
   if (inode.is_directory()) return Errno(EISDIR);
   if (!inode.is_regular()) return Errno(EINVAL);
-  VFS_TRY(const auto fd, proc_.reopen(inode.fd(), O_WRONLY | O_NONBLOCK));
+  VFS_TRY(const auto fd, proc_.reopen(path_fd, O_WRONLY | O_NONBLOCK));
   return sys::ftruncate(fd.get(), size);
 }
 
-Status PassthroughFs::set_times(const Inode& inode, const abi::SetattrIn& in) {
+Status PassthroughFs::set_times(int fd, const abi::SetattrIn& in) {
   using namespace abi::fattr;
   if ((in.valid & (kAtime | kMtime | kAtimeNow | kMtimeNow)) == 0) return Unit{};
   timespec times[2];
   VFS_TRY(times[0], to_timespec((in.valid & kAtime) != 0, (in.valid & kAtimeNow) != 0, in.atime, in.atimensec));
   VFS_TRY(times[1], to_timespec((in.valid & kMtime) != 0, (in.valid & kMtimeNow) != 0, in.mtime, in.mtimensec));
   // Through /proc the object itself is meant, also if it is a symlink.
-  return sys::utimensat(proc_.fd(), FdName(inode.fd()).c_str(), times, 0);
+  return sys::utimensat(proc_.fd(), FdName(fd).c_str(), times, 0);
 }
 
 }  // namespace vfs::passthrough

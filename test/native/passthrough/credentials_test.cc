@@ -52,16 +52,16 @@ TEST_F(CredentialsTest, what_is_created_belongs_to_the_caller_and_the_next_is_ro
     on_thread(prepared, [&] {
       const std::string suffix = prepared ? "1" : "0";
       const auto caller = call(abi::kRootId, kUser, kGroup);
-      ASSERT_TRUE(fs->mkdir(caller, {0755, 0}, NameOf("dir" + suffix)).ok());
-      ASSERT_TRUE(fs->mknod(caller, {S_IFREG | 0644, 0, 0, 0}, NameOf("node" + suffix)).ok());
-      ASSERT_TRUE(fs->symlink(caller, NameOf("link" + suffix), TargetOf("x")).ok());
-      ASSERT_TRUE(fs->create(caller, {O_RDWR | O_CREAT, 0644, 0, 0}, NameOf("file" + suffix)).ok());
+      ASSERT_TRUE(fs->mkdir(caller, {0755, 0}, NameOf("dir" + suffix), {}).ok());
+      ASSERT_TRUE(fs->mknod(caller, {S_IFREG | 0644, 0, 0, 0}, NameOf("node" + suffix), {}).ok());
+      ASSERT_TRUE(fs->symlink(caller, NameOf("link" + suffix), TargetOf("x"), {}).ok());
+      ASSERT_TRUE(fs->create(caller, {O_RDWR | O_CREAT, 0644, 0, 0}, NameOf("file" + suffix), {}).ok());
       for (const char* name : {"dir", "node", "link", "file"}) {
         EXPECT_EQ(host(name + suffix).st_uid, kUser) << name;
         EXPECT_EQ(host(name + suffix).st_gid, kGroup) << name;
       }
       expect_restored();
-      ASSERT_TRUE(fs->mkdir(call(), {0755, 0}, NameOf("root" + suffix)).ok());
+      ASSERT_TRUE(fs->mkdir(call(), {0755, 0}, NameOf("root" + suffix), {}).ok());
       EXPECT_EQ(host("root" + suffix).st_uid, 0U);
       EXPECT_EQ(host("root" + suffix).st_gid, 0U);
     });
@@ -69,7 +69,7 @@ TEST_F(CredentialsTest, what_is_created_belongs_to_the_caller_and_the_next_is_ro
 }
 
 TEST_F(CredentialsTest, root_with_another_group) {
-  ASSERT_TRUE(fs->mkdir(call(abi::kRootId, 0, kGroup), {0755, 0}, NameOf("dir")).ok());
+  ASSERT_TRUE(fs->mkdir(call(abi::kRootId, 0, kGroup), {0755, 0}, NameOf("dir"), {}).ok());
   EXPECT_EQ(host("dir").st_uid, 0U);
   EXPECT_EQ(host("dir").st_gid, kGroup);
   expect_restored();
@@ -78,7 +78,7 @@ TEST_F(CredentialsTest, root_with_another_group) {
 TEST_F(CredentialsTest, the_guests_kernel_has_checked_the_directory) {
   // A directory that the caller may write to by a supplementary group, which is not told.
   ASSERT_EQ(::chmod(dir.path().c_str(), 0700), 0);
-  EXPECT_TRUE(fs->mkdir(call(abi::kRootId, kUser, kGroup), {0755, 0}, NameOf("dir")).ok());
+  EXPECT_TRUE(fs->mkdir(call(abi::kRootId, kUser, kGroup), {0755, 0}, NameOf("dir"), {}).ok());
 }
 
 TEST_F(CredentialsTest, exactly_one_capability_while_somebody_else) {
@@ -102,13 +102,13 @@ TEST_F(CredentialsTest, a_setgid_bit_that_the_caller_may_not_set_is_dropped) {
       const gid_t groups[] = {77};
       ASSERT_EQ(::syscall(SYS_setgroups, prepared ? 0 : 1, groups), 0);
       const std::string name = prepared ? "f1" : "f0";
-      ASSERT_TRUE(fs->create(call(sub, kUser, kGroup), {O_RDWR, 02775, 0, 0}, NameOf(name)).ok());
+      ASSERT_TRUE(fs->create(call(sub, kUser, kGroup), {O_RDWR, 02775, 0, 0}, NameOf(name), {}).ok());
       EXPECT_EQ(host("sub/" + name).st_mode, S_IFREG | 0775U);
       EXPECT_EQ(host("sub/" + name).st_gid, 77U);
       gid_t after[8];
       EXPECT_EQ(::getgroups(8, after), prepared ? 0 : 1);
       // A new directory inherits group and bit.
-      ASSERT_TRUE(fs->mkdir(call(sub, kUser, kGroup), {0775, 0}, NameOf(name + "d")).ok());
+      ASSERT_TRUE(fs->mkdir(call(sub, kUser, kGroup), {0775, 0}, NameOf(name + "d"), {}).ok());
       EXPECT_EQ(host("sub/" + name + "d").st_mode, S_IFDIR | 02775U);
     });
   }
@@ -125,17 +125,17 @@ TEST_F(CredentialsTest, the_mode_is_the_guests_whatever_our_umask) {
       const std::string suffix = prepared ? "1" : "0";
       for (const unsigned mode : {0777U, 0640U, 0002U, 0000U}) {
         const std::string name = std::to_string(mode) + "-" + suffix;
-        const auto made = fs->mkdir(call(abi::kRootId, kUser, kGroup), {mode, 0}, NameOf("d" + name));
+        const auto made = fs->mkdir(call(abi::kRootId, kUser, kGroup), {mode, 0}, NameOf("d" + name), {});
         ASSERT_TRUE(made.ok());
         EXPECT_EQ(host("d" + name).st_mode, S_IFDIR | mode);
         EXPECT_EQ(made.value().attr.mode, S_IFDIR | mode);
-        ASSERT_TRUE(fs->mknod(call(), {S_IFIFO | mode, 0, 0, 0}, NameOf("n" + name)).ok());
+        ASSERT_TRUE(fs->mknod(call(), {S_IFIFO | mode, 0, 0, 0}, NameOf("n" + name), {}).ok());
         EXPECT_EQ(host("n" + name).st_mode, S_IFIFO | mode);
-        const auto file = fs->create(call(), {O_RDWR, mode, 0, 0}, NameOf("f" + name));
+        const auto file = fs->create(call(), {O_RDWR, mode, 0, 0}, NameOf("f" + name), {});
         ASSERT_TRUE(file.ok());
         EXPECT_EQ(host("f" + name).st_mode, S_IFREG | mode);
         EXPECT_EQ(file.value().entry.attr.mode, S_IFREG | mode);
-        ASSERT_TRUE(fs->symlink(call(), NameOf("l" + name), TargetOf("nowhere")).ok());
+        ASSERT_TRUE(fs->symlink(call(), NameOf("l" + name), TargetOf("nowhere"), {}).ok());
       }
       // It was not touched.
       EXPECT_EQ(::umask(0077), prepared ? 0U : 0077U);
@@ -153,7 +153,7 @@ TEST_F(CredentialsTest, a_default_acl_is_not_widened_by_the_repair) {
   on_thread(false, [&] {
     ASSERT_TRUE(sys::unshare_fs().ok());
     ::umask(0077);
-    ASSERT_TRUE(fs->mkdir(call(), {0777, 0}, NameOf("dir")).ok());
+    ASSERT_TRUE(fs->mkdir(call(), {0777, 0}, NameOf("dir"), {}).ok());
     EXPECT_EQ(host("dir").st_mode, S_IFDIR | 0750U);
   });
 }
@@ -171,17 +171,17 @@ TEST_F(CredentialsTest, access_asks_as_the_caller) {
 TEST_F(CredentialsTest, create_does_not_open_what_the_caller_may_not) {
   put("private", "secret", 0600);
   const auto caller = call(abi::kRootId, kUser, kGroup);
-  EXPECT_ERRNO(fs->create(caller, {O_RDONLY | O_CREAT, 0600, 0, 0}, NameOf("private")), ESTALE);
-  EXPECT_ERRNO(fs->create(caller, {O_RDONLY | O_CREAT | O_TRUNC, 0600, 0, 0}, NameOf("private")), ESTALE);
+  EXPECT_ERRNO(fs->create(caller, {O_RDONLY | O_CREAT, 0600, 0, 0}, NameOf("private"), {}), ESTALE);
+  EXPECT_ERRNO(fs->create(caller, {O_RDONLY | O_CREAT | O_TRUNC, 0600, 0, 0}, NameOf("private"), {}), ESTALE);
   EXPECT_EQ(get("private"), "secret");
   EXPECT_EQ(fs->inode_count(), 0U);
   put("public", "text", 0644);
-  EXPECT_TRUE(fs->create(caller, {O_RDONLY | O_CREAT, 0600, 0, 0}, NameOf("public")).ok());
+  EXPECT_TRUE(fs->create(caller, {O_RDONLY | O_CREAT, 0600, 0, 0}, NameOf("public"), {}).ok());
 }
 
 TEST_F(CredentialsTest, ids_that_do_not_exist_make_nothing) {
-  EXPECT_ERRNO(fs->mkdir(call(abi::kRootId, 0xFFFFFFFF, 0), {0755, 0}, NameOf("dir")), EOVERFLOW);
-  EXPECT_ERRNO(fs->mkdir(call(abi::kRootId, 0, 0xFFFFFFFF), {0755, 0}, NameOf("dir")), EOVERFLOW);
+  EXPECT_ERRNO(fs->mkdir(call(abi::kRootId, 0xFFFFFFFF, 0), {0755, 0}, NameOf("dir"), {}), EOVERFLOW);
+  EXPECT_ERRNO(fs->mkdir(call(abi::kRootId, 0, 0xFFFFFFFF), {0755, 0}, NameOf("dir"), {}), EOVERFLOW);
   EXPECT_FALSE(exists("dir"));
 }
 
@@ -192,13 +192,14 @@ TEST_F(CredentialsTest, an_ordinary_users_daemon_creates_as_itself_only) {
     ASSERT_EQ(::syscall(SYS_setgroups, 0, nullptr), 0);
     ASSERT_EQ(::syscall(SYS_setresgid, kGroup, kGroup, kGroup), 0);
     ASSERT_EQ(::syscall(SYS_setresuid, kUser, kUser, kUser), 0);
-    ASSERT_TRUE(fs->mkdir(call(abi::kRootId, kUser, kGroup), {0755, 0}, NameOf("own")).ok());
-    ASSERT_TRUE(fs->mkdir(call(abi::kRootId, 0, 0), {0755, 0}, NameOf("roots")).ok());
+    ASSERT_TRUE(fs->mkdir(call(abi::kRootId, kUser, kGroup), {0755, 0}, NameOf("own"), {}).ok());
+    ASSERT_TRUE(fs->mkdir(call(abi::kRootId, 0, 0), {0755, 0}, NameOf("roots"), {}).ok());
     EXPECT_EQ(host("roots").st_uid, kUser);
-    EXPECT_ERRNO(fs->mkdir(call(abi::kRootId, kUser + 1, kGroup), {0755, 0}, NameOf("other")), EPERM);
-    EXPECT_ERRNO(fs->mkdir(call(abi::kRootId, kUser, kGroup + 1), {0755, 0}, NameOf("other")), EPERM);
+    EXPECT_ERRNO(fs->mkdir(call(abi::kRootId, kUser + 1, kGroup), {0755, 0}, NameOf("other"), {}), EPERM);
+    EXPECT_ERRNO(fs->mkdir(call(abi::kRootId, kUser, kGroup + 1), {0755, 0}, NameOf("other"), {}), EPERM);
     // As git does: a read-only file, written to by its creator.
-    const auto made = fs->create(call(abi::kRootId, kUser, kGroup), {O_WRONLY | O_CREAT, 0444, 0, 0}, NameOf("object"));
+    const auto made =
+        fs->create(call(abi::kRootId, kUser, kGroup), {O_WRONLY | O_CREAT, 0444, 0, 0}, NameOf("object"), {});
     ASSERT_TRUE(made.ok());
     EXPECT_TRUE(write(made.value().entry.nodeid, made.value().open.fh, 0, "text").ok());
   });
@@ -210,7 +211,7 @@ TEST_F(CredentialsTest, an_identity_without_way_back_is_not_given_up) {
   on_thread(false, [&] {
     // Effective root and nothing else: setresuid would take all capabilities away for good.
     ASSERT_EQ(::syscall(SYS_setresuid, kUser, 0, kUser), 0);
-    EXPECT_ERRNO(fs->mkdir(call(abi::kRootId, kUser + 1, kGroup), {0755, 0}, NameOf("dir")), EPERM);
+    EXPECT_ERRNO(fs->mkdir(call(abi::kRootId, kUser + 1, kGroup), {0755, 0}, NameOf("dir"), {}), EPERM);
     EXPECT_EQ(sys::user_ids().effective, 0U);
   });
 }

@@ -102,14 +102,14 @@ TEST_F(FaultTest, attributes) {
 }
 
 TEST_F(FaultTest, making) {
-  run([&] { return fs->mkdir(caller(), {0777, 0}, NameOf("new")); }, forgetting());
-  run([&] { return fs->mknod(caller(), {S_IFREG | 0666, 0, 0, 0}, NameOf("new")); }, forgetting());
-  run([&] { return fs->symlink(caller(), NameOf("new"), TargetOf("text")); }, forgetting());
+  run([&] { return fs->mkdir(caller(), {0777, 0}, NameOf("new"), {}); }, forgetting());
+  run([&] { return fs->mknod(caller(), {S_IFREG | 0666, 0, 0, 0}, NameOf("new"), {}); }, forgetting());
+  run([&] { return fs->symlink(caller(), NameOf("new"), TargetOf("text"), {}); }, forgetting());
   run([&] { return fs->link(call(), {file}, NameOf("new")); }, forgetting());
 }
 
 TEST_F(FaultTest, create) {
-  run([&] { return fs->create(caller(), {O_RDWR | O_CREAT, 0666, 0, 0}, NameOf("new")); },
+  run([&] { return fs->create(caller(), {O_RDWR | O_CREAT, 0666, 0, 0}, NameOf("new"), {}); },
       [&](const auto& made) {
         const auto id = made.value().entry.nodeid;
         EXPECT_TRUE(fs->release(call(id), {made.value().open.fh, 0, 0, 0}).ok());
@@ -124,7 +124,7 @@ TEST_F(FaultTest, create_on_what_exists_leaves_nothing) {
   fault_loop(
       kError, [&] { clean(); },
       [&] {
-        const auto opened = fs->create(call(), {O_RDWR | O_CREAT, 0666, 0, 0}, NameOf("old"));
+        const auto opened = fs->create(call(), {O_RDWR | O_CREAT, 0666, 0, 0}, NameOf("old"), {});
         if (opened.ok()) {
           const auto id = opened.value().entry.nodeid;
           EXPECT_TRUE(fs->release(call(id), {opened.value().open.fh, 0, 0, 0}).ok());

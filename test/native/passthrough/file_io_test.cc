@@ -176,7 +176,7 @@ TEST_F(FileIoTest, flush_fsync_fallocate_lseek) {
 TEST_F(FileIoTest, create_makes_a_file_that_its_creator_can_use) {
   for (const unsigned mode : {0644U, 0444U, 0000U}) {
     const std::string name = "file" + std::to_string(mode);
-    const auto made = fs->create(call(), {O_RDWR | O_CREAT, mode, 0, 0}, NameOf(name));
+    const auto made = fs->create(call(), {O_RDWR | O_CREAT, mode, 0, 0}, NameOf(name), {});
     ASSERT_TRUE(made.ok()) << made.error().value();
     const auto file = made.value().entry.nodeid;
     EXPECT_TRUE(write(file, made.value().open.fh, 0, "text").ok());
@@ -188,21 +188,21 @@ TEST_F(FileIoTest, create_makes_a_file_that_its_creator_can_use) {
 
 TEST_F(FileIoTest, create_opens_what_exists_unless_exclusive) {
   put("file", "text");
-  EXPECT_ERRNO(fs->create(call(), {O_RDWR | O_CREAT | O_EXCL, 0600, 0, 0}, NameOf("file")), EEXIST);
-  const auto opened = fs->create(call(), {O_RDWR | O_CREAT, 0600, 0, 0}, NameOf("file"));
+  EXPECT_ERRNO(fs->create(call(), {O_RDWR | O_CREAT | O_EXCL, 0600, 0, 0}, NameOf("file"), {}), EEXIST);
+  const auto opened = fs->create(call(), {O_RDWR | O_CREAT, 0600, 0, 0}, NameOf("file"), {});
   ASSERT_TRUE(opened.ok());
   EXPECT_EQ(read(opened.value().entry.nodeid, opened.value().open.fh, 0, 9).value(), "text");
-  const auto truncated = fs->create(call(), {O_RDWR | O_CREAT | O_TRUNC, 0600, 0, 0}, NameOf("file"));
+  const auto truncated = fs->create(call(), {O_RDWR | O_CREAT | O_TRUNC, 0600, 0, 0}, NameOf("file"), {});
   ASSERT_TRUE(truncated.ok());
   EXPECT_EQ(truncated.value().entry.attr.size, 0U);
   ASSERT_EQ(::mkdir((dir / "sub").c_str(), 0700), 0);
-  EXPECT_ERRNO(fs->create(call(), {O_RDWR | O_CREAT, 0600, 0, 0}, NameOf("sub")), EISDIR);
+  EXPECT_ERRNO(fs->create(call(), {O_RDWR | O_CREAT, 0600, 0, 0}, NameOf("sub"), {}), EISDIR);
 }
 
 TEST_F(FileIoTest, create_does_not_follow_symlinks_out) {
   const TempDir outside;
   ASSERT_EQ(::symlink((outside / "target").c_str(), (dir / "link").c_str()), 0);
-  EXPECT_ERRNO(fs->create(call(), {O_RDWR | O_CREAT, 0600, 0, 0}, NameOf("link")), ESTALE);
+  EXPECT_ERRNO(fs->create(call(), {O_RDWR | O_CREAT, 0600, 0, 0}, NameOf("link"), {}), ESTALE);
   EXPECT_NE(::access((outside / "target").c_str(), F_OK), 0);
   EXPECT_EQ(fs->inode_count(), 0U);
 }

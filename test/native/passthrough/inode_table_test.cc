@@ -71,7 +71,7 @@ TEST_F(InodeTableTest, a_new_session_knows_nothing_of_the_old_one) {
   table.begin_session(kSession + 1);
   EXPECT_EQ(table.get(kept->id()).error(), Errno(EBADF));
   EXPECT_EQ(table.size(), 0U);
-  EXPECT_GE(kept->fd(), 0);
+  EXPECT_GE(kept->path_fd().value().get(), 0);
   // A late request of the old session leaves nothing behind.
   EXPECT_EQ(acquire(11).error(), Errno(EIO));
   EXPECT_EQ(table.acquire_known(kSession, {1, 10, 1}).error(), Errno(EIO));

@@ -93,8 +93,8 @@ TEST_F(NamesTest, unknown_nodes_are_ebadf) {
     EXPECT_ERRNO(fs->lookup(call(id), name), EBADF);
     EXPECT_ERRNO(fs->getattr(call(id), {}), EBADF);
     EXPECT_ERRNO(fs->setattr(call(id), {}), EBADF);
-    EXPECT_ERRNO(fs->mkdir(call(id), {0700, 0}, name), EBADF);
-    EXPECT_ERRNO(fs->create(call(id), {O_RDWR, 0600, 0, 0}, name), EBADF);
+    EXPECT_ERRNO(fs->mkdir(call(id), {0700, 0}, name, {}), EBADF);
+    EXPECT_ERRNO(fs->create(call(id), {O_RDWR, 0600, 0, 0}, name, {}), EBADF);
     EXPECT_ERRNO(fs->rename(call(), {id, 0, 0}, name, name), EBADF);
     EXPECT_ERRNO(fs->link(call(), {id}, name), EBADF);
     EXPECT_ERRNO(fs->open(call(id), {O_RDONLY, 0}), EBADF);
@@ -135,12 +135,12 @@ TEST_F(NamesTest, timeouts_reach_the_guest) {
 }
 
 TEST_F(NamesTest, directories_and_files_come_and_go) {
-  const auto made = fs->mkdir(call(), {0750, 0}, NameOf("sub"));
+  const auto made = fs->mkdir(call(), {0750, 0}, NameOf("sub"), {});
   ASSERT_TRUE(made.ok());
   expect_same(made.value().attr, host("sub"));
   EXPECT_EQ(host("sub").st_mode, S_IFDIR | 0750U);
-  EXPECT_ERRNO(fs->mkdir(call(), {0750, 0}, NameOf("sub")), EEXIST);
-  const auto file = fs->mknod(call(made.value().nodeid), {S_IFREG | 0604, 0, 0, 0}, NameOf("file"));
+  EXPECT_ERRNO(fs->mkdir(call(), {0750, 0}, NameOf("sub"), {}), EEXIST);
+  const auto file = fs->mknod(call(made.value().nodeid), {S_IFREG | 0604, 0, 0, 0}, NameOf("file"), {});
   ASSERT_TRUE(file.ok());
   EXPECT_EQ(host("sub/file").st_mode, S_IFREG | 0604U);
   EXPECT_ERRNO(fs->rmdir(call(), NameOf("sub")), ENOTEMPTY);
@@ -152,23 +152,23 @@ TEST_F(NamesTest, directories_and_files_come_and_go) {
 }
 
 TEST_F(NamesTest, special_files_are_made_and_never_opened) {
-  ASSERT_TRUE(fs->mknod(call(), {S_IFIFO | 0600, 0, 0, 0}, NameOf("fifo")).ok());
+  ASSERT_TRUE(fs->mknod(call(), {S_IFIFO | 0600, 0, 0, 0}, NameOf("fifo"), {}).ok());
   EXPECT_TRUE(S_ISFIFO(host("fifo").st_mode));
-  ASSERT_TRUE(fs->mknod(call(), {S_IFSOCK | 0600, 0, 0, 0}, NameOf("socket")).ok());
+  ASSERT_TRUE(fs->mknod(call(), {S_IFSOCK | 0600, 0, 0, 0}, NameOf("socket"), {}).ok());
   for (const char* name : {"fifo", "socket"}) {
     for (const int flags : {O_RDONLY, O_WRONLY, O_RDWR, O_PATH, O_RDONLY | O_NONBLOCK, O_WRONLY | O_TRUNC}) {
       EXPECT_ERRNO(fs->open(call(node(name)), {static_cast<std::uint32_t>(flags), 0}), EACCES);
     }
     EXPECT_ERRNO(fs->opendir(call(node(name)), {0, 0}), ENOTDIR);
-    EXPECT_ERRNO(fs->create(call(), {O_RDWR | O_CREAT, 0600, 0, 0}, NameOf(name)), ESTALE);
-    EXPECT_ERRNO(fs->create(call(), {O_RDWR | O_CREAT | O_EXCL, 0600, 0, 0}, NameOf(name)), EEXIST);
+    EXPECT_ERRNO(fs->create(call(), {O_RDWR | O_CREAT, 0600, 0, 0}, NameOf(name), {}), ESTALE);
+    EXPECT_ERRNO(fs->create(call(), {O_RDWR | O_CREAT | O_EXCL, 0600, 0, 0}, NameOf(name), {}), EEXIST);
   }
   EXPECT_EQ(fs->handle_count(), 0U);
 }
 
 TEST_F(NamesTest, device_nodes_keep_their_numbers) {
   const std::uint32_t wire = passthrough::to_wire_device(0xabc, 0xdef12);
-  const auto made = fs->mknod(call(), {S_IFCHR | 0600, wire, 0, 0}, NameOf("device"));
+  const auto made = fs->mknod(call(), {S_IFCHR | 0600, wire, 0, 0}, NameOf("device"), {});
   if (!made.ok()) {
     EXPECT_EQ(made.error(), Errno(EPERM));
     return;
@@ -181,7 +181,7 @@ TEST_F(NamesTest, device_nodes_keep_their_numbers) {
 
 TEST_F(NamesTest, symlinks_keep_any_text) {
   const std::string target = "../../etc/passwd";
-  const auto made = fs->symlink(call(), NameOf("link"), TargetOf(target));
+  const auto made = fs->symlink(call(), NameOf("link"), TargetOf(target), {});
   ASSERT_TRUE(made.ok());
   EXPECT_TRUE(S_ISLNK(made.value().attr.mode));
   std::array<std::byte, 4096> buffer;
@@ -279,8 +279,8 @@ TEST_F(NamesTest, a_guest_that_takes_all_descriptors_gets_enfile) {
   EXPECT_ERRNO(fs->open(call(a), {O_RDONLY, 0}), ENFILE);
   EXPECT_ERRNO(fs->opendir(call(), {0, 0}), ENFILE);
   // Nothing is made that could not be held.
-  EXPECT_ERRNO(fs->mkdir(call(), {0700, 0}, NameOf("new")), ENFILE);
-  EXPECT_ERRNO(fs->create(call(), {O_RDWR, 0600, 0, 0}, NameOf("new")), ENFILE);
+  EXPECT_ERRNO(fs->mkdir(call(), {0700, 0}, NameOf("new"), {}), ENFILE);
+  EXPECT_ERRNO(fs->create(call(), {O_RDWR, 0600, 0, 0}, NameOf("new"), {}), ENFILE);
   EXPECT_FALSE(exists("new"));
   // What is known is still served.
   EXPECT_EQ(node("a"), a);

@@ -32,7 +32,7 @@ TEST_F(StressTest, creators_do_not_take_each_others_identity) {
     const gid_t group = root ? 1000 + static_cast<gid_t>(t) : ::getegid();
     for (int i = 0; i < 50; ++i) {
       const std::string name = std::to_string(t) + "-" + std::to_string(i);
-      const auto made = fs->create(call(abi::kRootId, user, group), {O_RDWR | O_CREAT, 0666, 0, 0}, NameOf(name));
+      const auto made = fs->create(call(abi::kRootId, user, group), {O_RDWR | O_CREAT, 0666, 0, 0}, NameOf(name), {});
       ASSERT_TRUE(made.ok());
       EXPECT_EQ(made.value().entry.attr.uid, user);
       EXPECT_EQ(made.value().entry.attr.gid, group);

@@ -54,6 +54,10 @@ class FakeFileSystem : public fuse::FileSystem {
   abi::StatfsOut stats{};
   std::uint64_t position = 0;
   std::string target = "target";
+  abi::StatxOut extended{};
+  std::string xattr = "value";  // GETXATTR's value, and LISTXATTR's names
+  fuse::FileSystem::IoctlAnswer ioctl_answer{0, 0};
+  std::uint64_t copied = 0;
 
   // --- what the test asks
   std::vector<Recorded> calls() const {
@@ -98,14 +102,17 @@ class FakeFileSystem : public fuse::FileSystem {
     VFS_CHECK(record("readlink", call));
     return copy_bytes(into, std::as_bytes(std::span(target)));
   }
-  Result<abi::EntryOut> symlink(const Call& call, const Name& name, const fuse::LinkTarget& to) override {
-    return after(record("symlink", call, name, to), entry);
+  Result<abi::EntryOut> symlink(const Call& call, const Name& name, const fuse::LinkTarget& to,
+                                const fuse::Creation& creation) override {
+    return after(record("symlink", call, name, to, creation), entry);
   }
-  Result<abi::EntryOut> mknod(const Call& call, const abi::MknodIn& in, const Name& name) override {
-    return after(record("mknod", call, in, name), entry);
+  Result<abi::EntryOut> mknod(const Call& call, const abi::MknodIn& in, const Name& name,
+                              const fuse::Creation& creation) override {
+    return after(record("mknod", call, in, name, creation), entry);
   }
-  Result<abi::EntryOut> mkdir(const Call& call, const abi::MkdirIn& in, const Name& name) override {
-    return after(record("mkdir", call, in, name), entry);
+  Result<abi::EntryOut> mkdir(const Call& call, const abi::MkdirIn& in, const Name& name,
+                              const fuse::Creation& creation) override {
+    return after(record("mkdir", call, in, name, creation), entry);
   }
   Status unlink(const Call& call, const Name& name) override { return record("unlink", call, name); }
   Status rmdir(const Call& call, const Name& name) override { return record("rmdir", call, name); }
@@ -118,8 +125,9 @@ class FakeFileSystem : public fuse::FileSystem {
   Result<abi::OpenOut> open(const Call& call, const abi::OpenIn& in) override {
     return after(record("open", call, in), opened);
   }
-  Result<abi::CreateOut> create(const Call& call, const abi::CreateIn& in, const Name& name) override {
-    return after(record("create", call, in, name), abi::CreateOut{entry, opened});
+  Result<abi::CreateOut> create(const Call& call, const abi::CreateIn& in, const Name& name,
+                                const fuse::Creation& creation) override {
+    return after(record("create", call, in, name, creation), abi::CreateOut{entry, opened});
   }
   Result<std::size_t> read(const Call& call, const abi::ReadIn& in, GuestWriter& to) override {
     VFS_CHECK(record("read", call, in));
@@ -152,10 +160,64 @@ class FakeFileSystem : public fuse::FileSystem {
   Result<abi::LseekOut> lseek(const Call& call, const abi::LseekIn& in) override {
     return after(record("lseek", call, in), abi::LseekOut{position});
   }
+  Result<abi::EntryOut> lookup_self(const Call& call) override { return after(record("lookup_self", call), entry); }
+  Result<abi::EntryOut> lookup_parent(const Call& call) override { return after(record("lookup_parent", call), entry); }
+  Result<abi::StatxOut> statx(const Call& call, const abi::StatxIn& in) override {
+    return after(record("statx", call, in), extended);
+  }
+  Status setxattr(const Call& call, const abi::SetxattrIn& in, const fuse::XattrName& name, ByteSpan value) override {
+    return record("setxattr", call, in, name, value);
+  }
+  Result<std::size_t> getxattr(const Call& call, const fuse::XattrName& name, MutableByteSpan into) override {
+    VFS_CHECK(record("getxattr", call, name));
+    return give_xattr(into);
+  }
+  Result<std::size_t> listxattr(const Call& call, MutableByteSpan into) override {
+    VFS_CHECK(record("listxattr", call));
+    return give_xattr(into);
+  }
+  Status removexattr(const Call& call, const fuse::XattrName& name) override {
+    return record("removexattr", call, name);
+  }
+  Result<abi::CopyFileRangeOut> copy_file_range(const Call& call, const abi::CopyFileRangeIn& in) override {
+    return after(record("copy_file_range", call, in), abi::CopyFileRangeOut{copied});
+  }
+  Status syncfs(const Call& call, const abi::SyncfsIn& in) override { return record("syncfs", call, in); }
+  Result<abi::CreateOut> tmpfile(const Call& call, const abi::CreateIn& in, const fuse::IgnoredName&,
+                                 const fuse::Creation& creation) override {
+    return after(record("tmpfile", call, in, creation), abi::CreateOut{entry, opened});
+  }
+  Result<IoctlAnswer> ioctl(const Call& call, const abi::IoctlIn& in, ByteSpan data, MutableByteSpan out) override {
+    VFS_CHECK(record("ioctl", call, in, data));
+    copy_bytes(out.first(ioctl_answer.out_bytes), data);
+    return ioctl_answer;
+  }
+  Result<abi::CreateOut> open_atomic(const Call& call, const abi::CreateIn& in, const Name& name,
+                                     const fuse::Creation& creation) override {
+    return after(record("open_atomic", call, in, name, creation), abi::CreateOut{entry, opened});
+  }
+  Result<abi::EntryOut> chromeos_tmpfile(const Call& call, const abi::ChromeosTmpfileIn& in,
+                                         const fuse::Creation& creation) override {
+    return after(record("chromeos_tmpfile", call, in, creation), entry);
+  }
 
  private:
   static void note(Recorded& into, const Name& name) { into.names.emplace_back(name.text()); }
   static void note(Recorded& into, const fuse::LinkTarget& target) { into.names.emplace_back(target.text()); }
+  static void note(Recorded& into, const fuse::XattrName& name) { into.names.emplace_back(name.text()); }
+  static void note(Recorded& into, ByteSpan data) { into.names.emplace_back(text_of(data)); }
+  static void note(Recorded& into, const fuse::Creation& creation) {
+    for (const auto& context : creation.security_contexts()) {
+      into.names.emplace_back(context.name);
+      into.names.emplace_back(text_of(context.value));
+    }
+    for (const std::uint32_t group : creation.groups()) into.names.push_back("group " + std::to_string(group));
+  }
+  Result<std::size_t> give_xattr(MutableByteSpan into) const {
+    if (!into.empty() && into.size() < xattr.size()) return Errno(ERANGE);
+    copy_bytes(into, std::as_bytes(std::span(xattr)));
+    return xattr.size();
+  }
   template <WireValue T>
   static void note(Recorded& into, const T& value) {
     const ByteSpan bytes = bytes_of(value);

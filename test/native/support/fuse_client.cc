@@ -25,6 +25,7 @@ std::optional<std::size_t> exact_payload(std::uint32_t opcode) {
     case Opcode::kMknod:
     case Opcode::kMkdir:
     case Opcode::kLink:
+    case Opcode::kChromeosTmpfile:
       return 128;
     case Opcode::kGetattr:
     case Opcode::kSetattr:
@@ -33,16 +34,25 @@ std::optional<std::size_t> exact_payload(std::uint32_t opcode) {
     case Opcode::kOpendir:
       return 16;
     case Opcode::kCreate:
+    case Opcode::kTmpfile:
+    case Opcode::kOpenAtomic:
       return 144;
     case Opcode::kWrite:
     case Opcode::kLseek:
+    case Opcode::kCopyFileRange:
+    case Opcode::kCopyFileRange64:
       return 8;
+    case Opcode::kStatx:
+      return 288;
     case Opcode::kStatfs:
       return 80;
     case Opcode::kReadlink:
     case Opcode::kRead:
     case Opcode::kReaddir:
     case Opcode::kReaddirplus:
+    case Opcode::kGetxattr:
+    case Opcode::kListxattr:
+    case Opcode::kIoctl:
     case Opcode::kInit:
       return std::nullopt;
     default:
