@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -54,6 +55,14 @@ Result<std::int64_t> lseek(int fd, std::int64_t offset, int whence);
 Result<std::size_t> getdents64(int fd, MutableByteSpan to);
 Status faccessat2(int dir, const char* name, int mode, int flags);
 Result<std::size_t> fgetxattr(int fd, const char* name, MutableByteSpan to);  // empty `to`: only the size
+// What name_to_handle_at(2) says of an object: type and bytes.
+struct FileHandle {
+  std::int32_t type = 0;
+  std::string bytes = {};
+  friend bool operator==(const FileHandle&, const FileHandle&) = default;
+};
+Result<FileHandle> name_to_handle_at(int dir, const char* name, int flags);
+Result<UniqueFd> open_by_handle_at(int mount, const FileHandle& handle, int flags);
 
 // --- events and memory
 Result<UniqueFd> eventfd(unsigned initial);

@@ -1,14 +1,17 @@
-// Inode: a file, directory, symlink or special file of the share that the guest knows, held by an O_PATH descriptor.
-// The descriptor is what keeps its inode number from being given to another file while the guest refers to it.
+// Inode: a file, directory, symlink or special file of the share that the guest knows, held by an O_PATH descriptor or
+// known by its handle. The descriptor is what keeps its inode number from being given to another file while the guest
+// refers to it; a handle does not, but tells the two apart.
 #pragma once
 
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <memory>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "passthrough/fd_budget.h"
+#include "passthrough/host_handle.h"
 
 namespace vfs::passthrough {
 
@@ -41,15 +44,31 @@ class PathFd {
   int fd_;
 };
 
+// What an inode is held by: a descriptor with the right to keep it open, or a handle.
+struct Anchor {
+  UniqueFd fd = {};
+  FdBudget::Token token = {};
+  std::unique_ptr<const HostHandle> handle = {};
+};
+
 class Inode {
  public:
-  Inode(std::uint64_t id, const InodeKey& key, mode_t type, UniqueFd fd, FdBudget::Token token)
-      : id_(id), key_(key), type_(type), fd_(std::move(fd)), token_(std::move(token)) {}
+  Inode(std::uint64_t id, const InodeKey& key, mode_t type, Anchor anchor)
+      : id_(id), key_(key), type_(type), anchor_(std::move(anchor)) {}
 
   std::uint64_t id() const { return id_; }
   const InodeKey& key() const { return key_; }
-  // Valid as long as the inode and the result are.
-  Result<PathFd> path_fd() const { return PathFd(fd_.get()); }
+  // Valid as long as the inode and the result are. Errors: of open_by_handle_at(2); ESTALE if the object is gone.
+  Result<PathFd> path_fd() const {
+    if (anchor_.handle == nullptr) return PathFd(anchor_.fd.get());
+    VFS_TRY(auto opened, anchor_.handle->open());
+    return PathFd(std::move(opened));
+  }
+  // Whether this is the object with that handle, where both have the same key. A descriptor of our own keeps the key
+  // from being used again, so that the key says it all.
+  bool is(const sys::FileHandle* handle) const {
+    return anchor_.handle == nullptr || (handle != nullptr && anchor_.handle->is(*handle));
+  }
   // S_IFMT bits, which never change.
   bool is_regular() const { return type_ == S_IFREG; }
   bool is_directory() const { return type_ == S_IFDIR; }
@@ -60,8 +79,7 @@ class Inode {
   const std::uint64_t id_;
   const InodeKey key_;
   const mode_t type_;
-  const UniqueFd fd_;
-  const FdBudget::Token token_;
+  const Anchor anchor_;
   std::uint64_t lookups_ = 1;  // how often the guest was told of it; guarded by the table's shard of key_
 };
 

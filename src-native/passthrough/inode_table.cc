@@ -34,32 +34,33 @@ Result<std::shared_ptr<Inode>> InodeTable::get(std::uint64_t id) const {
   return inode;
 }
 
-std::shared_ptr<Inode> InodeTable::count_known(Shard& shard, const InodeKey& key) {
+std::shared_ptr<Inode> InodeTable::count_known(Shard& shard, const InodeKey& key, const sys::FileHandle* handle) {
   if (key == root_->key()) return root_;
   const auto found = shard.inodes.find(key);
-  if (found == shard.inodes.end()) return nullptr;
+  if (found == shard.inodes.end() || !found->second->is(handle)) return nullptr;
   ++found->second->lookups_;
   return found->second;
 }
 
-Result<std::shared_ptr<Inode>> InodeTable::acquire_known(std::uint32_t session, const InodeKey& key) {
+Result<std::shared_ptr<Inode>> InodeTable::acquire_known(std::uint32_t session, const InodeKey& key,
+                                                         const sys::FileHandle* handle) {
   Shard& shard = shard_of(key);
   const std::lock_guard lock(shard.mutex);
   if (session != slots_.session()) return Errno(EIO);
-  return count_known(shard, key);
+  return count_known(shard, key, handle);
 }
 
-Result<std::shared_ptr<Inode>> InodeTable::acquire(std::uint32_t session, const InodeKey& key, mode_t type, UniqueFd fd,
-                                                   FdBudget::Token token) {
+Result<std::shared_ptr<Inode>> InodeTable::acquire(std::uint32_t session, const InodeKey& key, mode_t type,
+                                                   Anchor anchor, const sys::FileHandle* handle) {
   Shard& shard = shard_of(key);
   const std::lock_guard lock(shard.mutex);
   if (session != slots_.session()) return Errno(EIO);
-  // Somebody else may have been faster. Then `fd` is one too many; it is the caller's frame that closes it, later.
-  if (auto known = count_known(shard, key)) return known;
+  // Somebody else may have been faster. Then `anchor` is one too many; it is the caller's frame that drops it, later.
+  if (auto known = count_known(shard, key, handle)) return known;
   VFS_TRY(auto inserted, slots_.emplace(session, [&](std::uint64_t id) {
-    return std::make_shared<Inode>(id, key, type, std::move(fd), std::move(token));
+    return std::make_shared<Inode>(id, key, type, std::move(anchor));
   }));
-  shard.inodes.emplace(key, inserted.value);
+  shard.inodes.insert_or_assign(key, inserted.value);
   return inserted.value;
 }
 
@@ -71,8 +72,8 @@ void InodeTable::forget(std::uint64_t id, std::uint64_t count) {
   inode->lookups_ -= count < inode->lookups_ ? count : inode->lookups_;
   if (inode->lookups_ > 0) return;
   const auto found = shard.inodes.find(inode->key());
-  if (found == shard.inodes.end() || found->second != inode) return;  // another forget was here first
-  shard.inodes.erase(found);
+  // Not the inode: another forget was here first, or the number belongs to a newer object.
+  if (found != shard.inodes.end() && found->second == inode) shard.inodes.erase(found);
   slots_.remove(id);
 }
 
@@ -82,8 +83,9 @@ void InodeTable::begin_session(std::uint32_t session) {
     decltype(shard.inodes) dropped;  // closed after the lock
     const std::lock_guard lock(shard.mutex);
     dropped.swap(shard.inodes);
-    for (const auto& entry : dropped) slots_.remove(entry.second->id());
   }
+  // Those that no key leads to any more go too.
+  slots_.clear();
 }
 
 }  // namespace vfs::passthrough

@@ -1,5 +1,8 @@
 // InodeTable: the inodes that the guest knows, by node id and by what they are on the host, with their lookup counts.
 //
+// An inode that is known by its handle may be gone while the guest still refers to it, and its number be used again:
+// then the table has both under their ids, and by the key the newer one is found.
+//
 // Two hard links are one inode; a lookup of something known costs one statx(2) and no new descriptor. The root is not
 // counted and never leaves.
 //
@@ -25,12 +28,14 @@ class InodeTable {
   // EBADF: the guest does not know such a node.
   Result<std::shared_ptr<Inode>> get(std::uint64_t id) const;
 
-  // One more lookup of an inode that is here already; null: it is not. EIO: `session` is over.
-  Result<std::shared_ptr<Inode>> acquire_known(std::uint32_t session, const InodeKey& key);
+  // One more lookup of an inode that is here already; null: it is not. EIO: `session` is over. `handle`: of the object,
+  // if inodes may be known by handles; null: none of them is.
+  Result<std::shared_ptr<Inode>> acquire_known(std::uint32_t session, const InodeKey& key,
+                                               const sys::FileHandle* handle = nullptr);
 
-  // The same, or else a new inode that takes `fd`. ENFILE: the table is full.
-  Result<std::shared_ptr<Inode>> acquire(std::uint32_t session, const InodeKey& key, mode_t type, UniqueFd fd,
-                                         FdBudget::Token token);
+  // The same, or else a new inode that takes `anchor`. ENFILE: the table is full.
+  Result<std::shared_ptr<Inode>> acquire(std::uint32_t session, const InodeKey& key, mode_t type, Anchor anchor,
+                                         const sys::FileHandle* handle = nullptr);
 
   // `count` lookups less (never fewer than none); at 0 the inode goes.
   void forget(std::uint64_t id, std::uint64_t count);
@@ -53,7 +58,7 @@ class InodeTable {
 
   Shard& shard_of(const InodeKey& key);
   // The shard's mutex is held.
-  std::shared_ptr<Inode> count_known(Shard& shard, const InodeKey& key);
+  std::shared_ptr<Inode> count_known(Shard& shard, const InodeKey& key, const sys::FileHandle* handle);
 
   const std::shared_ptr<Inode> root_;
   SlotTable<Inode> slots_;

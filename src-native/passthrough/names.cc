@@ -16,10 +16,21 @@ constexpr std::uint32_t kRenameFlags = RENAME_NOREPLACE | RENAME_EXCHANGE | RENA
 Result<PassthroughFs::Found> PassthroughFs::find(const fuse::Call& call, int directory, const char* name) {
   // Most lookups are of something known; then this is the only system call.
   VFS_TRY(const auto seen, sys::statx(directory, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, kStatxMask));
-  VFS_TRY(auto known, inodes_.acquire_known(call.session, key_of(seen)));
+  VFS_TRY(auto known, acquire_known(call, directory, name, key_of(seen)));
   if (known != nullptr) return Found{std::move(known), seen};
   VFS_TRY(auto token, budget_.take());
   return find_unknown(call, directory, name, std::move(token));
+}
+
+// With handles a second call is needed, because a number alone does not tell an inode from one that had it before. That
+// the two calls may see two objects does no harm: the handle decides which it is, and its attributes were those of the
+// name a moment ago.
+Result<std::shared_ptr<Inode>> PassthroughFs::acquire_known(const fuse::Call& call, int directory, const char* name,
+                                                            const InodeKey& key) {
+  if (!uses_handles_) return inodes_.acquire_known(call.session, key);
+  const auto handle = sys::name_to_handle_at(directory, name, 0);
+  // Of an object without a handle a descriptor is held, and the key is enough.
+  return inodes_.acquire_known(call.session, key, handle.ok() ? &handle.value() : nullptr);
 }
 
 Result<PassthroughFs::Found> PassthroughFs::find_unknown(const fuse::Call& call, int directory, const char* name,
@@ -34,7 +45,27 @@ Result<PassthroughFs::Found> PassthroughFs::adopt(const fuse::Call& call, Unique
   VFS_TRY(auto seen, sys::statx(fd.get(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
   if (created != nullptr) VFS_CHECK(repair_mode(fd.get(), *created, seen));
   const mode_t type = seen.stx_mode & S_IFMT;
-  VFS_TRY(auto inode, inodes_.acquire(call.session, key_of(seen), type, std::move(fd), std::move(token)));
+  const InodeKey key = key_of(seen);
+  // A file that has no name is kept open: whether a handle leads to it depends on the file system.
+  if (!uses_handles_ || seen.stx_nlink == 0) {
+    Anchor anchor{std::move(fd), std::move(token), nullptr};
+    VFS_TRY(auto inode, inodes_.acquire(call.session, key, type, std::move(anchor)));
+    return Found{std::move(inode), seen};
+  }
+  const auto handle = sys::name_to_handle_at(fd.get(), "", AT_EMPTY_PATH);
+  auto mount = handle.ok() ? mounts_.find(key.mount_id, fd.get(), type, proc_, budget_) : nullptr;
+  if (mount == nullptr && options_.file_handles == FileHandles::kMandatory) {
+    return handle.ok() ? Errno(ENFILE) : handle.error();
+  }
+  Anchor anchor;
+  if (mount != nullptr) {
+    anchor.handle = std::make_unique<const HostHandle>(std::move(mount), handle.value());
+  } else {
+    anchor.fd = std::move(fd);
+    anchor.token = std::move(token);
+  }
+  VFS_TRY(auto inode,
+          inodes_.acquire(call.session, key, type, std::move(anchor), handle.ok() ? &handle.value() : nullptr));
   return Found{std::move(inode), seen};
 }
 

@@ -6,6 +6,22 @@
 
 namespace vfs::passthrough {
 
+namespace {
+
+// Without descriptors to bound it, what a guest may make us remember: some 300 bytes each.
+constexpr std::size_t kInodesByHandleMax = std::size_t{1} << 22;
+
+// Whether handles are used. An error only if they must be.
+Result<bool> decide_handles(FileHandles wanted, int root, const ProcFd& proc) {
+  if (wanted == FileHandles::kNever) return false;
+  const Status works = try_handles(root, proc);
+  if (works.ok()) return true;
+  if (wanted == FileHandles::kMandatory) return works.error();
+  return false;
+}
+
+}  // namespace
+
 Result<std::unique_ptr<PassthroughFs>> PassthroughFs::create(const PassthroughOptions& options) {
   VFS_TRY(auto budget,
           options.descriptors_max > 0 ? Result<FdBudget>(FdBudget(options.descriptors_max)) : FdBudget::of_process());
@@ -13,22 +29,27 @@ Result<std::unique_ptr<PassthroughFs>> PassthroughFs::create(const PassthroughOp
   VFS_TRY(auto fd, sys::openat(AT_FDCWD, options.root.c_str(), O_PATH | O_DIRECTORY));
   VFS_TRY(const auto seen, sys::statx(fd.get(), "", AT_EMPTY_PATH, kStatxMask));
   const int root_fd = fd.get();
-  auto root = std::make_shared<Inode>(abi::kRootId, key_of(seen), mode_t{S_IFDIR}, std::move(fd), FdBudget::Token());
-  return std::unique_ptr<PassthroughFs>(new PassthroughFs(options, budget, std::move(proc), root_fd, std::move(root)));
+  VFS_TRY(const bool uses_handles, decide_handles(options.file_handles, root_fd, proc));
+  // The root is always held open: it is where everything begins.
+  auto root = std::make_shared<Inode>(abi::kRootId, key_of(seen), mode_t{S_IFDIR}, Anchor{std::move(fd), {}, nullptr});
+  auto fs = std::unique_ptr<PassthroughFs>(
+      new PassthroughFs(options, Parts{budget, std::move(proc), uses_handles}, root_fd, std::move(root)));
+  if (uses_handles) fs->root_mount_ = fs->mounts_.find(key_of(seen).mount_id, root_fd, S_IFDIR, fs->proc_, budget);
+  return fs;
 }
 
-PassthroughFs::PassthroughFs(const PassthroughOptions& options, FdBudget budget, ProcFd proc, int root_fd,
-                             std::shared_ptr<Inode> root)
+PassthroughFs::PassthroughFs(const PassthroughOptions& options, Parts parts, int root_fd, std::shared_ptr<Inode> root)
     : options_(options),
       entry_timeout_(options.entry_timeout_ns),
       attr_timeout_(options.attr_timeout_ns),
       negative_timeout_(options.negative_timeout_ns),
       root_fd_(root_fd),
-      budget_(budget),
-      proc_(std::move(proc)),
-      inodes_(std::move(root), budget.limit()),
-      files_(budget.limit()),
-      directories_(budget.limit()) {}
+      budget_(parts.budget),
+      proc_(std::move(parts.proc)),
+      uses_handles_(parts.uses_handles),
+      inodes_(std::move(root), parts.uses_handles ? kInodesByHandleMax : budget_.limit()),
+      files_(budget_.limit()),
+      directories_(budget_.limit()) {}
 
 Result<std::uint64_t> PassthroughFs::init(std::uint32_t session, std::uint64_t offered) {
   using namespace abi::init_flag;
@@ -65,7 +86,11 @@ abi::EntryOut PassthroughFs::entry(const Found& found) const {
 
 Result<abi::AttrOut> PassthroughFs::attributes(const Inode& inode) const {
   VFS_TRY(const auto fd, inode.path_fd());
-  VFS_TRY(const auto seen, sys::statx(fd.get(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
+  return attributes_of(fd.get());
+}
+
+Result<abi::AttrOut> PassthroughFs::attributes_of(int fd) const {
+  VFS_TRY(const auto seen, sys::statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
   return abi::AttrOut{attr_timeout_.seconds, attr_timeout_.rest, 0, to_attr(seen)};
 }
 
@@ -73,9 +98,12 @@ void PassthroughFs::forget(const fuse::Call&, std::uint64_t nodeid, std::uint64_
   inodes_.forget(nodeid, count);
 }
 
-Result<abi::AttrOut> PassthroughFs::getattr(const fuse::Call& call, const abi::GetattrIn&) {
-  // A handle, if one is given, is of the same inode, which stays reachable after its last name is gone.
+Result<abi::AttrOut> PassthroughFs::getattr(const fuse::Call& call, const abi::GetattrIn& in) {
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
+  // An inode's own descriptor reaches it after its last name is gone; a handle does not on every file system.
+  if (uses_handles_ && (in.getattr_flags & abi::kGetattrFh) != 0) {
+    if (const auto file = files_.get(in.fh, call.nodeid); file.ok()) return attributes_of(file.value()->fd());
+  }
   return attributes(*inode);
 }
 

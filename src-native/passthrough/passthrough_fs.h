@@ -34,6 +34,13 @@ enum class CachePolicy {
   kMetadata  // names and attributes, but no data
 };
 
+// Whether known inodes are held by handles instead of descriptors (host_handle.h).
+enum class FileHandles {
+  kNever,
+  kPrefer,     // where the file system and our privileges allow it
+  kMandatory,  // everywhere; an inode that has none is an error
+};
+
 struct PassthroughOptions {
   std::string root = {};  // a directory; the path is used once
   std::uint64_t entry_timeout_ns = 0;
@@ -43,6 +50,7 @@ struct PassthroughOptions {
   bool writeback = false;
   // For the inodes and handles of all shares of this process together; 0: what it can spare.
   std::size_t descriptors_max = 0;
+  FileHandles file_handles = FileHandles::kNever;
 };
 
 class PassthroughFs final : public fuse::FileSystem {
@@ -105,14 +113,21 @@ class PassthroughFs final : public fuse::FileSystem {
   };
   using HandleId = std::uint64_t;
 
-  PassthroughFs(const PassthroughOptions& options, FdBudget budget, ProcFd proc, int root_fd,
-                std::shared_ptr<Inode> root);
+  struct Parts {
+    FdBudget budget;
+    ProcFd proc;
+    bool uses_handles;
+  };
+  PassthroughFs(const PassthroughOptions& options, Parts parts, int root_fd, std::shared_ptr<Inode> root);
 
   abi::EntryOut entry(const Found& found) const;
   Result<abi::AttrOut> attributes(const Inode& inode) const;
+  Result<abi::AttrOut> attributes_of(int fd) const;
 
   // names.cc. All of them count one lookup on success. `directory` is an O_PATH descriptor.
   Result<Found> find(const fuse::Call& call, int directory, const char* name);
+  Result<std::shared_ptr<Inode>> acquire_known(const fuse::Call& call, int directory, const char* name,
+                                               const InodeKey& key);
   Result<Found> find_unknown(const fuse::Call& call, int directory, const char* name, FdBudget::Token token,
                              const Created* created = nullptr);
   Result<Found> adopt(const fuse::Call& call, UniqueFd fd, FdBudget::Token token, const Created* created);
@@ -144,6 +159,9 @@ class PassthroughFs final : public fuse::FileSystem {
   const int root_fd_;  // of the inode table's root
   const FdBudget budget_;
   const ProcFd proc_;
+  const bool uses_handles_;
+  MountTable mounts_;
+  std::shared_ptr<const Mount> root_mount_;  // most inodes need it, and not every one could open it
   InodeTable inodes_;
   HandleTable<FileHandle> files_;
   HandleTable<DirHandle> directories_;

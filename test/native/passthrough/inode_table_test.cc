@@ -18,11 +18,12 @@ class InodeTableTest : public ::testing::Test {
 
   static UniqueFd null_fd() { return UniqueFd(::open("/dev/null", O_PATH | O_CLOEXEC)); }
   Result<std::shared_ptr<Inode>> acquire(std::uint64_t ino, std::uint32_t session = kSession) {
-    return table.acquire(session, {1, ino, 1}, S_IFREG, null_fd(), FdBudget::Token());
+    return table.acquire(session, {1, ino, 1}, S_IFREG, Anchor{null_fd(), {}, nullptr});
   }
 
   static constexpr InodeKey kRootKey{1, 1, 1};
-  InodeTable table{std::make_shared<Inode>(abi::kRootId, kRootKey, mode_t{S_IFDIR}, null_fd(), FdBudget::Token()), 100};
+  InodeTable table{std::make_shared<Inode>(abi::kRootId, kRootKey, mode_t{S_IFDIR}, Anchor{null_fd(), {}, nullptr}),
+                   100};
 };
 
 TEST_F(InodeTableTest, one_object_of_the_host_is_one_inode) {
