@@ -118,6 +118,26 @@ function guests() {
   return jestTests('e2e', '(e2e|guests)');
 }
 
+/** Every cache mode, with and without writeback and file handles, but for the default, which has a stage of its own. */
+function conformanceConfigs() {
+  const configs = ['never', 'auto', 'always', 'metadata'].flatMap((cache) =>
+    ['false', 'true'].flatMap((writeback) =>
+      ['never', 'prefer'].map((handles) => `cache=${cache},writeback=${writeback},inode_file_handles=${handles}`),
+    ),
+  );
+  return configs.filter((config) => config !== 'cache=auto,writeback=false,inode_file_handles=never');
+}
+
+async function conformanceMatrix() {
+  const results = [];
+  for (const config of conformanceConfigs()) {
+    console.log(`-- ${config}`);
+    const name = `conformance-${config.replaceAll(/[a-z_]+=/g, '').replaceAll(',', '-')}`;
+    results.push(await jestTests(name, 'conformance', { env: { VIRTIO_FS_CONFORMANCE_CONFIG: config } }));
+  }
+  return addResults(...results);
+}
+
 /** In the order in which they run: what fails fast and often comes first. */
 export const STAGES = [
   { name: 'tidy', title: 'Formatting, layers, lists', run: tidy },
@@ -135,6 +155,7 @@ export const STAGES = [
     title: 'Conformance with plain system calls',
     run: () => jestTests('conformance', 'conformance'),
   },
+  { name: 'matrix', title: 'Conformance over every cache mode, writeback and file handles', run: conformanceMatrix },
   { name: 'asan', title: 'AddressSanitizer and UndefinedBehaviorSanitizer', run: () => sanitized('asan') },
   { name: 'tsan', title: 'ThreadSanitizer', run: () => sanitized('tsan') },
   { name: 'e2e', title: 'Real Linux guests', run: guests },
