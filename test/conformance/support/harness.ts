@@ -24,8 +24,9 @@ const ALL_VARIANTS: readonly Variant[] = [
 
 /** The configuration of every share, as `config` takes it: scripts/lib/stages.mjs runs the suites under several. */
 const CONFIG = process.env['VIRTIO_FS_CONFORMANCE_CONFIG'] ?? '';
-/** With a configuration that is not the default one thread for each queue and one pump are enough. */
-export const VARIANTS = CONFIG === '' ? ALL_VARIANTS : ALL_VARIANTS.slice(1, 3);
+/** All ways to drive a backend, once; under a sanitizer and with other configurations several threads and one pump. */
+const once = CONFIG === '' && process.env['VIRTIO_FS_SANITIZER'] === undefined;
+export const VARIANTS = once ? ALL_VARIANTS : ALL_VARIANTS.slice(1, 3);
 
 /** What a test has in its hands; set up anew for each. */
 export class Harness {
