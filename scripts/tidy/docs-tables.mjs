@@ -10,6 +10,7 @@ export const name = 'docs-tables';
 
 const require = createRequire(import.meta.url);
 const load = (file) => require(path.join(ROOT, 'dist', file));
+const addon = () => load('native/load.js').loadBinding();
 
 /** The rows of the table whose first header is `header`: cells without code marks, joined by " | ". */
 function documentedRows(file, header) {
@@ -79,6 +80,20 @@ function requestRows() {
   ]);
 }
 
+const since = (minor) => (minor === 0 ? '' : `7.${minor}`);
+
+function operationRows() {
+  return addon()
+    .fuseOperations()
+    .map(({ opcode, name, sinceMinor }) => [String(opcode), name, since(sinceMinor)]);
+}
+
+function initFlagRows() {
+  return addon()
+    .fuseInitFlags()
+    .map(({ bit, name, sinceMinor, when }) => [String(bit), name, since(sinceMinor), when]);
+}
+
 function featureRows() {
   const { VIRTIO_FEATURES } = load('virtio-features.js');
   return Object.entries(VIRTIO_FEATURES).map(([feature, bit]) => [String(bit), feature]);
@@ -101,9 +116,11 @@ const TABLES = [
   ['docs/protocol-support.md', 'Number', requestRows],
   ['docs/protocol-support.md', 'Bit', featureRows],
   ['docs/protocol-support.md', 'Protocol bit', protocolFeatureRows],
+  ['docs/protocol-support.md', 'Opcode', operationRows],
+  ['docs/protocol-support.md', 'INIT bit', initFlagRows],
 ];
 
 export function run() {
-  if (!existsSync(path.join(ROOT, 'dist/index.js'))) return ['dist/: not built; run npm run build:ts'];
+  if (!existsSync(path.join(ROOT, 'dist/index.js'))) return ['dist/: not built; run npm run build'];
   return TABLES.flatMap(([file, header, rows]) => compare(file, header, rows()));
 }

@@ -5,6 +5,7 @@
 #include "binding/environment.h"
 #include "binding/memory_object.h"
 #include "binding/socket_functions.h"
+#include "binding/tables.h"
 #include "binding/watcher.h"
 
 namespace vfs::binding {
@@ -43,6 +44,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("createDevice", Napi::Function::New<create_device>(env, "createDevice"));
   exports.Set("watch", Napi::Function::New<watch>(env, "watch"));
   define_socket_functions(env, exports);
+  define_tables(env, exports);
   return exports;
 }
 

@@ -30,6 +30,7 @@ class Creation {
 
   std::span<const SecurityContext> security_contexts() const { return {contexts_.data(), context_count_}; }
   std::span<const std::uint32_t> groups() const { return {groups_.data(), group_count_}; }
+  std::span<std::uint32_t> mutable_groups() { return {groups_.data(), group_count_}; }
 
  private:
   Status take_contexts(ByteSpan record, std::uint32_t count);

@@ -260,6 +260,25 @@ export interface NativeReceived {
   readonly truncated: boolean;
 }
 
+/** A row of the table of operations. */
+export interface NativeOperationRow {
+  /** 0 to 2**32 - 1. */
+  readonly opcode: number;
+  /** As in the FUSE ABI, without the prefix. */
+  readonly name: string;
+  /** The first 7.x that has it; 0: it was always there. */
+  readonly sinceMinor: number;
+}
+
+/** A flag of FUSE_INIT and when the device agrees to it. */
+export interface NativeInitFlagRow {
+  readonly bit: number;
+  readonly name: string;
+  readonly sinceMinor: number;
+  /** `always`, `never: …`, or what it depends on. */
+  readonly when: string;
+}
+
 export interface NativeBinding {
   /** Version of this contract: the loader refuses another (a stale build). */
   readonly contract: number;
@@ -296,6 +315,11 @@ export interface NativeBinding {
   socketReceive(fd: number, into: Uint8Array): NativeReceived | undefined;
   /** sendmsg(2) with descriptors: bytes sent; -1 if the socket is full. The fds go with the first byte. */
   socketSend(fd: number, bytes: Uint8Array, fds: readonly number[]): number;
+
+  /** The table of operations, by opcode. */
+  fuseOperations(): NativeOperationRow[];
+  /** The table of INIT flags, by bit. */
+  fuseInitFlags(): NativeInitFlagRow[];
 
   /** Raises RLIMIT_NOFILE's soft limit to the hard one; returns the limit in force. */
   raiseFileLimit(): number;

@@ -213,6 +213,14 @@ export class FakeBinding implements NativeBinding {
     return this.sockets.send(fd, bytes);
   }
 
+  fuseOperations(): [] {
+    return [];
+  }
+
+  fuseInitFlags(): [] {
+    return [];
+  }
+
   raiseFileLimit(): number {
     this.fileLimitRaised += 1;
     return 4096;
