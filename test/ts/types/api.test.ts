@@ -6,9 +6,11 @@ import {
   VhostUserServer,
   VirtioFsError,
   type FsBackendOptions,
+  type IdTranslation,
   type QueueSetup,
   type QueueState,
   type VirtioFsErrorCode,
+  type XattrRuleInput,
 } from 'virtio-fs';
 
 /** Never called: compiling it is the test. */
@@ -40,8 +42,25 @@ test('options and codes are closed types', () => {
   const key: FsBackendOptions = { tag: 't', sharedDir: '.', config: { timeot: 1 } };
   // @ts-expect-error: there is no such policy
   const policy: FsBackendOptions = { tag: 't', sharedDir: '.', config: { cachePolicy: 'sometimes' } };
+  const lists: FsBackendOptions = {
+    tag: 't',
+    sharedDir: '.',
+    config: {
+      translateUid: [
+        { type: 'map', guest: 0, host: 1000, count: 1 },
+        { type: 'forbid-guest', guest: 1, count: 9 },
+      ],
+      translateGid: 'map:0:1000:1',
+      xattrmap: [{ type: 'map', key: '', prepend: 'user.virtiofs.' }],
+      inodeFileHandles: 'fallback',
+    },
+  };
+  // @ts-expect-error: what is forbidden has no id on the host
+  const forbidden: IdTranslation = { type: 'forbid-guest', guest: 0, host: 0, count: 1 };
+  // @ts-expect-error: the long form has a scope
+  const rule: XattrRuleInput = { type: 'ok', key: '', prepend: '' };
   // @ts-expect-error: there is no such code
   const code: VirtioFsErrorCode = 'ERR_VIRTIOFS_NONE';
-  expect([good, key, policy, code]).toHaveLength(4);
+  expect([good, key, policy, lists, forbidden, rule, code]).toHaveLength(7);
   expect(new VirtioFsError('ERR_VIRTIOFS_CLOSED').code).toBe('ERR_VIRTIOFS_CLOSED');
 });
