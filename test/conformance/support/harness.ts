@@ -99,15 +99,18 @@ export function conformance(
   options: LoopbackOptions = {},
   config = '',
 ): void {
-  describe.each(VARIANTS.map((variant) => [variant.name, variant] as const))(`${title}${config && ` with ${config}`}: %s`, (_name, variant) => {
-    let harness: Harness;
-    beforeEach(async () => {
-      // The guest's processes and the oracle must have the same.
-      process.umask(0o022);
-      harness = new Harness(variant, config);
-      await harness.boot(options);
-    });
-    afterEach(() => harness.end());
-    suite(() => harness, variant);
-  });
+  describe.each(VARIANTS.map((variant) => [variant.name, variant] as const))(
+    `${title}${config && ` with ${config}`}: %s`,
+    (_name, variant) => {
+      let harness: Harness;
+      beforeEach(async () => {
+        // The guest's processes and the oracle must have the same.
+        process.umask(0o022);
+        harness = new Harness(variant, config);
+        await harness.boot(options);
+      });
+      afterEach(() => harness.end());
+      suite(() => harness, variant);
+    },
+  );
 }
