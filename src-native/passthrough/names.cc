@@ -32,7 +32,7 @@ Result<PassthroughFs::Found> PassthroughFs::adopt(const fuse::Call& call, Unique
                                                   const Created* created) {
   // What counts is what was opened, whatever stood behind the name a moment ago.
   VFS_TRY(auto seen, sys::statx(fd.get(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
-  if (created != nullptr) VFS_CHECK(repair_mode(fd.get(), *created, seen));
+  if (created != nullptr) VFS_CHECK(complete(call, fd.get(), *created, seen));
   const mode_t type = seen.stx_mode & S_IFMT;
   VFS_TRY(auto inode, inodes_.acquire(call.session, key_of(seen), type, std::move(fd), std::move(token)));
   return Found{std::move(inode), seen};
