@@ -9,12 +9,12 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
+
+#include "base/sys_attempt.h"
 
 #ifndef SYS_faccessat2
 #define SYS_faccessat2 439
@@ -47,54 +47,13 @@ void fail_call(unsigned nth, int error) {
 
 bool triggered() { return was_triggered; }
 
-static int take() {
+int take() {
   if (countdown == 0 || --countdown > 0) return 0;
   was_triggered = true;
   return error_to_return;
 }
 }  // namespace fault_injection
 #endif
-
-namespace {
-
-// Runs a call that answers -1 and errno, again as long as a signal interrupts it.
-template <typename Call>
-Result<long> retry(Call call) {
-  for (;;) {
-    const long result = static_cast<long>(call());
-    if (result != -1) return result;
-    if (errno != EINTR) return Errno(errno);
-  }
-}
-
-// The same, as a fault point.
-template <typename Call>
-Result<long> attempt(Call call) {
-#ifdef VFS_TESTING
-  if (const int injected = fault_injection::take(); injected != 0) return Errno(injected);
-#endif
-  return retry(call);
-}
-
-template <typename Call>
-Status attempt_status(Call call) {
-  VFS_CHECK(attempt(call));
-  return Unit{};
-}
-
-template <typename Call>
-Result<UniqueFd> attempt_fd(Call call) {
-  VFS_TRY(const long fd, attempt(call));
-  return UniqueFd(static_cast<int>(fd));
-}
-
-template <typename Call>
-Result<std::size_t> attempt_size(Call call) {
-  VFS_TRY(const long size, attempt(call));
-  return static_cast<std::size_t>(size);
-}
-
-}  // namespace
 
 Result<UniqueFd> openat(int dir, const char* name, int flags, mode_t mode) {
   return attempt_fd([&] { return ::openat(dir, name, flags | O_CLOEXEC, mode); });
@@ -217,37 +176,6 @@ Status faccessat2(int dir, const char* name, int mode, int flags) {
   return attempt_status([&] { return ::syscall(SYS_faccessat2, dir, name, mode, flags); });
 }
 
-Result<std::size_t> fgetxattr(int fd, const char* name, MutableByteSpan to) {
-  return attempt_size([&] { return ::fgetxattr(fd, name, to.data(), to.size()); });
-}
-
-namespace {
-
-// struct file_handle with room for the longest.
-struct HandleBuffer {
-  alignas(struct file_handle) std::array<std::byte, sizeof(struct file_handle) + MAX_HANDLE_SZ> bytes;
-  struct file_handle* get() { return reinterpret_cast<struct file_handle*>(bytes.data()); }
-};
-
-}  // namespace
-
-Result<FileHandle> name_to_handle_at(int dir, const char* name, int flags) {
-  HandleBuffer buffer{};
-  buffer.get()->handle_bytes = MAX_HANDLE_SZ;
-  int mount_id = 0;  // the old kind of number: statx(2) tells it too, and the same for all
-  VFS_CHECK(attempt([&] { return ::name_to_handle_at(dir, name, buffer.get(), &mount_id, flags); }));
-  return FileHandle{buffer.get()->handle_type,
-                    std::string(reinterpret_cast<const char*>(buffer.get()->f_handle), buffer.get()->handle_bytes)};
-}
-
-Result<UniqueFd> open_by_handle_at(int mount, const FileHandle& handle, int flags) {
-  HandleBuffer buffer{};
-  buffer.get()->handle_bytes = static_cast<unsigned>(handle.bytes.size());
-  buffer.get()->handle_type = handle.type;
-  copy_bytes(MutableByteSpan(buffer.bytes).subspan(sizeof(struct file_handle)), std::as_bytes(std::span(handle.bytes)));
-  return attempt_fd([&] { return ::open_by_handle_at(mount, buffer.get(), flags | O_CLOEXEC); });
-}
-
 Result<UniqueFd> eventfd(unsigned initial) {
   return attempt_fd([&] { return ::eventfd(initial, EFD_CLOEXEC | EFD_NONBLOCK); });
 }
@@ -332,6 +260,12 @@ void name_thread(std::string_view name) {
   ::pthread_setname_np(::pthread_self(), buffer);
 }
 
+int thread_id() { return static_cast<int>(::syscall(SYS_gettid)); }
+
+Status fchdir(int fd) {
+  return attempt_status([&] { return ::fchdir(fd); });
+}
+
 Status unshare_fs() {
   return attempt_status([] { return ::unshare(CLONE_FS); });
 }
@@ -346,36 +280,56 @@ Status set_effective_uid(uid_t uid) {
   return attempt_status([&] { return ::syscall(SYS_setresuid, -1, uid, -1); });
 }
 
-Status drop_supplementary_groups() {
-  return attempt_status([] { return ::syscall(SYS_setgroups, 0, nullptr); });
+Status set_supplementary_groups(std::span<const gid_t> groups) {
+  return attempt_status([&] { return ::syscall(SYS_setgroups, groups.size(), groups.data()); });
 }
 
 namespace {
 
-struct CapabilitySets {
-  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-};
+std::uint64_t join_words(std::uint32_t low, std::uint32_t high) {
+  return low | (static_cast<std::uint64_t>(high) << 32);
+}
 
-Result<CapabilitySets> get_capabilities() {
+long capset(const Capabilities& to) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  CapabilitySets sets{};
-  VFS_CHECK(attempt([&] { return ::syscall(SYS_capget, &header, sets.data); }));
-  return sets;
+  __user_cap_data_struct words[_LINUX_CAPABILITY_U32S_3];
+  for (int word = 0; word < _LINUX_CAPABILITY_U32S_3; ++word) {
+    words[word].effective = static_cast<std::uint32_t>(to.effective >> (32 * word));
+    words[word].permitted = static_cast<std::uint32_t>(to.permitted >> (32 * word));
+    words[word].inheritable = static_cast<std::uint32_t>(to.inheritable >> (32 * word));
+  }
+  return ::syscall(SYS_capset, &header, words);
 }
 
 }  // namespace
 
+Result<Capabilities> capabilities() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct words[_LINUX_CAPABILITY_U32S_3] = {};
+  VFS_CHECK(attempt([&] { return ::syscall(SYS_capget, &header, words); }));
+  return Capabilities{join_words(words[0].effective, words[1].effective),
+                      join_words(words[0].permitted, words[1].permitted),
+                      join_words(words[0].inheritable, words[1].inheritable)};
+}
+
+Status set_capabilities(const Capabilities& to) {
+  return attempt_status([&] { return capset(to); });
+}
+
+Status restore_capabilities(const Capabilities& to) {
+  VFS_CHECK(retry([&] { return capset(to); }));
+  return Unit{};
+}
+
 bool has_effective_capability(int capability) {
-  const auto sets = get_capabilities();
-  return sets.ok() && ((sets.value().data[capability / 32].effective >> (capability % 32)) & 1U) != 0;
+  const auto sets = capabilities();
+  return sets.ok() && ((sets.value().effective >> capability) & 1U) != 0;
 }
 
 Status set_effective_capabilities(std::uint64_t mask) {
-  VFS_TRY(auto sets, get_capabilities());
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  sets.data[0].effective = sets.data[0].permitted & static_cast<std::uint32_t>(mask);
-  sets.data[1].effective = sets.data[1].permitted & static_cast<std::uint32_t>(mask >> 32);
-  return attempt_status([&] { return ::syscall(SYS_capset, &header, sets.data); });
+  VFS_TRY(auto sets, capabilities());
+  sets.effective = sets.permitted & mask;
+  return set_capabilities(sets);
 }
 
 IdSet user_ids() {
@@ -399,34 +353,9 @@ Result<std::vector<gid_t>> supplementary_groups() {
   return groups;
 }
 
-namespace {
-
-std::uint64_t join_words(std::uint32_t low, std::uint32_t high) {
-  return low | (static_cast<std::uint64_t>(high) << 32);
-}
-
-Status restore_capabilities(const ThreadCredentials& to) {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  CapabilitySets sets{};
-  for (int word = 0; word < 2; ++word) {
-    sets.data[word].effective = static_cast<std::uint32_t>(to.effective >> (32 * word));
-    sets.data[word].permitted = static_cast<std::uint32_t>(to.permitted >> (32 * word));
-    sets.data[word].inheritable = static_cast<std::uint32_t>(to.inheritable >> (32 * word));
-  }
-  VFS_CHECK(retry([&] { return ::syscall(SYS_capset, &header, sets.data); }));
-  return Unit{};
-}
-
-}  // namespace
-
 Result<ThreadCredentials> thread_credentials() {
-  VFS_TRY(const auto sets, get_capabilities());
-  return ThreadCredentials{user_ids(),
-                           group_ids(),
-                           join_words(sets.data[0].effective, sets.data[1].effective),
-                           join_words(sets.data[0].permitted, sets.data[1].permitted),
-                           join_words(sets.data[0].inheritable, sets.data[1].inheritable),
-                           {}};
+  VFS_TRY(const auto sets, capabilities());
+  return ThreadCredentials{sets, user_ids(), group_ids(), {}};
 }
 
 Status restore_thread_credentials(const ThreadCredentials& to) {
@@ -435,10 +364,15 @@ Status restore_thread_credentials(const ThreadCredentials& to) {
   VFS_CHECK(restore_capabilities(to));
   VFS_CHECK(retry([&] { return ::syscall(SYS_setresuid, -1, to.uid.effective, -1); }));
   VFS_CHECK(retry([&] { return ::syscall(SYS_setresgid, -1, to.gid.effective, -1); }));
-  if (!to.groups.empty()) {
-    VFS_CHECK(retry([&] { return ::syscall(SYS_setgroups, to.groups.size(), to.groups.data()); }));
+  if (to.groups.has_value()) {
+    VFS_CHECK(retry([&] { return ::syscall(SYS_setgroups, to.groups->size(), to.groups->data()); }));
   }
   return restore_capabilities(to);
+}
+
+Status clear_thread_attribute(int fd) {
+  VFS_CHECK(retry([&] { return ::write(fd, "", 0); }));
+  return Unit{};
 }
 
 Result<std::uint64_t> descriptor_limit() {

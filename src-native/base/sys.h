@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,7 +55,6 @@ Status fallocate(int fd, int mode, std::int64_t offset, std::int64_t length);
 Result<std::int64_t> lseek(int fd, std::int64_t offset, int whence);
 Result<std::size_t> getdents64(int fd, MutableByteSpan to);
 Status faccessat2(int dir, const char* name, int mode, int flags);
-Result<std::size_t> fgetxattr(int fd, const char* name, MutableByteSpan to);  // empty `to`: only the size
 // What name_to_handle_at(2) says of an object: type and bytes.
 struct FileHandle {
   std::int32_t type = 0;
@@ -82,13 +82,24 @@ std::size_t page_size();
 
 // --- threads. Raw system calls: the glibc wrappers would change every thread of the process.
 void name_thread(std::string_view name);  // cut to 15 bytes, as the kernel wants
+int thread_id();
 Status unshare_fs();
+Status fchdir(int fd);  // of the whole process, but for threads that have unshared it
 mode_t umask(mode_t mask);
 Status set_effective_gid(gid_t gid);
 Status set_effective_uid(uid_t uid);
-Status drop_supplementary_groups();
+Status set_supplementary_groups(std::span<const gid_t> groups);
+struct Capabilities {
+  std::uint64_t effective;
+  std::uint64_t permitted;
+  std::uint64_t inheritable;
+};
+Result<Capabilities> capabilities();
 bool has_effective_capability(int capability);
 Status set_effective_capabilities(std::uint64_t mask);
+Status set_capabilities(const Capabilities& to);
+// Not a fault point: after a failure nobody could go on.
+Status restore_capabilities(const Capabilities& to);
 struct IdSet {
   std::uint32_t real;
   std::uint32_t effective;
@@ -98,17 +109,16 @@ IdSet user_ids();
 IdSet group_ids();
 Result<std::vector<gid_t>> supplementary_groups();
 // What a thread must have back after acting as somebody else.
-struct ThreadCredentials {
+struct ThreadCredentials : Capabilities {
   IdSet uid;
   IdSet gid;
-  std::uint64_t effective;  // capability sets
-  std::uint64_t permitted;
-  std::uint64_t inheritable;
-  std::vector<gid_t> groups;  // empty: they were not touched
+  std::optional<std::vector<gid_t>> groups;  // none: they were not touched
 };
 Result<ThreadCredentials> thread_credentials();
 // Effective ids, capabilities and groups. Not a fault point: after a failure nobody could go on.
 Status restore_thread_credentials(const ThreadCredentials& to);
+// The attributes of /proc/thread-self/attr are cleared by writing nothing. Not a fault point either.
+Status clear_thread_attribute(int fd);
 // The soft limit on open descriptors.
 Result<std::uint64_t> descriptor_limit();
 

@@ -34,6 +34,16 @@ passthrough::CachePolicy cache_policy(const std::string& name) {
   return passthrough::CachePolicy::kAuto;
 }
 
+passthrough::KillPriv kill_priv(const std::string& name) {
+  if (name == "off") return passthrough::KillPriv::kOff;
+  if (name == "v2") return passthrough::KillPriv::kV2;
+  return passthrough::KillPriv::kAuto;
+}
+
+void set_if_given(const Napi::Object& given, const char* name, bool& option) {
+  if (given.Has(name)) option = given.Get(name).As<Napi::Boolean>().Value();
+}
+
 device::DeviceOptions options_from(const Napi::Object& given) {
   device::DeviceOptions options{};
   options.tag = given.Get("tag").As<Napi::String>().Utf8Value();
@@ -45,6 +55,12 @@ device::DeviceOptions options_from(const Napi::Object& given) {
   options.share.negative_timeout_ns = ms_to_ns(given.Get("negativeTimeoutMs"));
   options.share.cache = cache_policy(given.Get("cachePolicy").As<Napi::String>().Utf8Value());
   options.share.writeback = given.Get("writeback").As<Napi::Boolean>().Value();
+  set_if_given(given, "xattr", options.share.xattr);
+  set_if_given(given, "posixAcl", options.share.posix_acl);
+  set_if_given(given, "securityCtx", options.share.security_ctx);
+  if (given.Has("killpriv")) {
+    options.share.killpriv = kill_priv(given.Get("killpriv").As<Napi::String>().Utf8Value());
+  }
   return options;
 }
 

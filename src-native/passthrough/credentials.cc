@@ -10,8 +10,13 @@ thread_local bool prepared = false;
 
 constexpr std::uint64_t capability_bit(int capability) { return std::uint64_t{1} << capability; }
 
-bool has(const sys::ThreadCredentials& credentials, int capability) {
-  return (credentials.effective & capability_bit(capability)) != 0;
+bool has(const sys::Capabilities& sets, int capability) { return (sets.effective & capability_bit(capability)) != 0; }
+
+constexpr auto kNoId = static_cast<std::uint32_t>(-1);
+
+Status without_fsetid(sys::Capabilities sets) {
+  sets.effective &= ~capability_bit(CAP_FSETID);
+  return sys::set_capabilities(sets);
 }
 
 bool keeps_effective(const sys::IdSet& ids) { return ids.effective == ids.real || ids.effective == ids.saved; }
@@ -31,7 +36,7 @@ Status prepare_thread() {
   VFS_CHECK(sys::unshare_fs());
   sys::umask(0);
   if (sys::has_effective_capability(CAP_SETGID)) {
-    const auto dropped = sys::drop_supplementary_groups();
+    const auto dropped = sys::set_supplementary_groups({});
     // A user namespace can forbid setgroups(2) for good ("deny" in /proc/self/setgroups): its creator was unprivileged,
     // and the groups give nothing that the same user would not have anyway.
     if (!dropped.ok() && dropped.error() != Errno(EPERM)) return dropped.error();
@@ -46,41 +51,88 @@ ScopedCredentials::~ScopedCredentials() {
   if (before_) VFS_ASSERT(sys::restore_thread_credentials(*before_).ok());
 }
 
-Status ScopedCredentials::become_creator(uid_t uid, gid_t gid) {
-  return become(uid, gid, capability_bit(CAP_DAC_OVERRIDE));
+Status ScopedCredentials::become_creator(uid_t uid, gid_t gid, std::span<const gid_t> groups) {
+  return become(uid, gid, capability_bit(CAP_DAC_OVERRIDE), groups);
 }
 
-Status ScopedCredentials::become_unprivileged(uid_t uid, gid_t gid) { return become(uid, gid, 0); }
+Status ScopedCredentials::become_unprivileged(uid_t uid, gid_t gid) { return become(uid, gid, 0, {}); }
 
-Status ScopedCredentials::become(uid_t uid, gid_t gid, std::uint64_t capabilities) {
+Status ScopedCredentials::become(uid_t uid, gid_t gid, std::uint64_t capabilities, std::span<const gid_t> groups) {
   // An id that does not exist would mean "leave it" to the calls below; EOVERFLOW is what the kernel answers to a
   // creator whose ids have no number here.
-  if (uid == static_cast<uid_t>(-1) || gid == static_cast<gid_t>(-1)) return Errno(EOVERFLOW);
+  if (uid == kNoId || gid == kNoId) return Errno(EOVERFLOW);
   const uid_t own_uid = sys::user_ids().effective;
   const gid_t own_gid = sys::group_ids().effective;
   // Nobody gains root by asking as root: an ordinary user's daemon acts as itself for the guest's root.
   const uid_t target_uid = uid == 0 ? own_uid : uid;
   const gid_t target_gid = gid == 0 && own_uid != 0 ? own_gid : gid;
-  if (target_uid == own_uid && target_gid == own_gid) return Unit{};
+  const bool is_self = target_uid == own_uid && target_gid == own_gid;
+  if (is_self && groups.empty()) return Unit{};
 
-  VFS_TRY(auto before, sys::thread_credentials());
-  if (!can_return(before)) return Errno(EPERM);
-  std::vector<gid_t> groups;
-  if (!thread_prepared() && has(before, CAP_SETGID)) {
-    VFS_TRY(groups, sys::supplementary_groups());
-  }
-  // From here on the destructor restores, whatever fails.
-  before_ = std::move(before);
-  if (!groups.empty()) {
-    VFS_CHECK(sys::drop_supplementary_groups());
-    before_->groups = std::move(groups);
-  }
+  VFS_TRY(const auto before, sys::thread_credentials());
+  if (!is_self && !can_return(before)) return Errno(EPERM);
+  VFS_CHECK(save(before, !groups.empty() || !thread_prepared()));
+  VFS_CHECK(set_groups(groups));
   // The group first: an ordinary uid may not change it.
   if (target_gid != own_gid) VFS_CHECK(sys::set_effective_gid(target_gid));
   if (target_uid != own_uid) {
     VFS_CHECK(sys::set_effective_uid(target_uid));
     VFS_CHECK(sys::set_effective_capabilities(capabilities));
   }
+  return Unit{};
+}
+
+Status ScopedCredentials::become_outsider(gid_t gid) {
+  VFS_TRY(const auto before, sys::thread_credentials());
+  VFS_CHECK(save(before, !thread_prepared()));
+  VFS_CHECK(set_groups({}));
+  // A guest that does not tell its caller (-1) leaves us our group.
+  const bool may_change = has(before, CAP_SETGID) && keeps_effective(before.gid);
+  if (gid != kNoId && gid != before.gid.effective && may_change) VFS_CHECK(sys::set_effective_gid(gid));
+  return without_fsetid(before);
+}
+
+Status ScopedCredentials::save(sys::ThreadCredentials before, bool with_groups) {
+  if (with_groups && has(before, CAP_SETGID)) {
+    VFS_TRY(before.groups, sys::supplementary_groups());
+  }
+  before_ = std::move(before);
+  return Unit{};
+}
+
+Status ScopedCredentials::set_groups(std::span<const gid_t> groups) {
+  if (!before_->groups.has_value()) return Unit{};  // prepared, and has none; or may not change them
+  if (before_->groups->empty() && groups.empty()) {
+    before_->groups.reset();
+    return Unit{};
+  }
+  const auto set = sys::set_supplementary_groups(groups);
+  if (set.ok() || set.error() != Errno(EPERM)) return set;
+  // As in prepare_thread().
+  before_->groups.reset();
+  return Unit{};
+}
+
+ScopedKillPriv::~ScopedKillPriv() {
+  if (before_) VFS_ASSERT(sys::restore_capabilities(*before_).ok());
+}
+
+Status ScopedKillPriv::begin(bool wanted) {
+  if (!wanted) return Unit{};
+  // Linux marks every write of an unprivileged process, so each system call counts: the sets of our own threads are
+  // remembered. If somebody has taken capabilities from the thread meanwhile, the kernel refuses the remembered sets,
+  // and they are read again.
+  static thread_local std::optional<sys::Capabilities> remembered;
+  if (thread_prepared() && remembered.has_value()) {
+    if (!has(*remembered, CAP_FSETID)) return Unit{};
+    const auto dropped = without_fsetid(*remembered);
+    if (dropped.ok()) before_ = remembered;
+    if (dropped.ok() || dropped.error() != Errno(EPERM)) return dropped;
+  }
+  VFS_TRY(remembered, sys::capabilities());
+  if (!has(*remembered, CAP_FSETID)) return Unit{};
+  VFS_CHECK(without_fsetid(*remembered));
+  before_ = remembered;
   return Unit{};
 }
 

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <optional>
+#include <span>
 
 #include "base/result.h"
 #include "base/sys.h"
@@ -23,6 +24,7 @@ Status prepare_thread();
 // while acting as somebody else.
 bool thread_prepared();
 
+// Sets ids, groups and capabilities of the thread, and puts them back.
 class ScopedCredentials {
  public:
   ScopedCredentials() = default;
@@ -33,17 +35,46 @@ class ScopedCredentials {
 
   // As the owner of what is about to be created. CAP_DAC_OVERRIDE is the one capability kept: the guest's kernel has
   // allowed the operation, perhaps by supplementary groups that we are not told. CAP_FSETID is not, so that the kernel
-  // drops a setgid bit that the caller may not set.
-  // EPERM: we are not privileged, and the caller is neither us nor root. (Root's files become ours then.)
-  Status become_creator(uid_t uid, gid_t gid);
+  // drops a setgid bit that the caller may not set; `groups` are those that the guest names (CREATE_SUPP_GROUP) to say
+  // that it may. They go with the scope, whoever the caller is: one that stayed would work for the next caller.
+  // EPERM: we are not privileged, and the caller is neither us nor root. (Root's files become ours then, and groups are
+  // ignored.) EINVAL: a group that does not exist here.
+  Status become_creator(uid_t uid, gid_t gid, std::span<const gid_t> groups = {});
 
   // As the caller with no privilege, to ask what it may do.
   Status become_unprivileged(uid_t uid, gid_t gid);
 
+  // As ourselves, but without the right to keep a setgid bit: no CAP_FSETID, and of no group but the caller's. What a
+  // file system takes away from a caller who is neither privileged nor of the file's group, it then takes away here.
+  Status become_outsider(gid_t gid);
+
  private:
-  Status become(uid_t uid, gid_t gid, std::uint64_t capabilities);
+  Status become(uid_t uid, gid_t gid, std::uint64_t capabilities, std::span<const gid_t> groups);
+  // Notes what is to be restored, from here on, whatever fails; with the groups if they are about to be set.
+  Status save(sys::ThreadCredentials before, bool with_groups);
+  Status set_groups(std::span<const gid_t> groups);
 
   std::optional<sys::ThreadCredentials> before_;  // none: nothing to restore
+};
+
+// The thread without CAP_FSETID, for a write or truncation that shall take setuid and setgid bits away: the host's
+// kernel then does so, exactly and atomically, as for any unprivileged process. (security.capability it takes from
+// everybody.) A daemon that has no such capability always behaves so. One thing differs from a local file system: a
+// setgid bit without execute permission of the group, which is no privilege, is kept if the file's group is our own;
+// the guest does not say which groups the writer is in.
+class ScopedKillPriv {
+ public:
+  ScopedKillPriv() = default;
+  // As above: a thread that cannot restore its capabilities must not go on.
+  ~ScopedKillPriv();
+  ScopedKillPriv(const ScopedKillPriv&) = delete;
+  ScopedKillPriv& operator=(const ScopedKillPriv&) = delete;
+
+  // `wanted` false: does nothing, without a system call.
+  Status begin(bool wanted);
+
+ private:
+  std::optional<sys::Capabilities> before_;  // none: nothing to restore
 };
 
 }  // namespace vfs::passthrough

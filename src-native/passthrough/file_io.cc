@@ -7,6 +7,7 @@
 #include <climits>
 
 #include "base/sys.h"
+#include "passthrough/credentials.h"
 #include "passthrough/passthrough_fs.h"
 
 namespace vfs::passthrough {
@@ -27,10 +28,15 @@ NowaitReads without_nowait(int fd) {
   return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC ? NowaitReads::kInline : NowaitReads::kPostpone;
 }
 
+// Whether the guest leaves it to us to take setuid and setgid bits away, and wants it now.
+bool kills_priv(const fuse::Call& call, std::uint32_t flags, std::uint32_t flag) {
+  return (flags & flag) != 0 && (call.negotiated.flags & abi::init_flag::kHandleKillprivV2) != 0;
+}
+
 }  // namespace
 
 Result<PassthroughFs::HandleId> PassthroughFs::open_file(const fuse::Call& call, const std::shared_ptr<Inode>& inode,
-                                                         const OpenFlags& flags) {
+                                                         const OpenFlags& flags, std::uint32_t open_flags) {
   // Fifos, sockets and devices are the guest kernel's own business: it never asks to open one here. Opening a fifo
   // would wait, and a device would be the host's (CVE-2020-35517). The errors are open(2)'s: for a symlink that is not
   // to be followed, and for special files on a mount where they have no meaning (nodev).
@@ -39,6 +45,9 @@ Result<PassthroughFs::HandleId> PassthroughFs::open_file(const fuse::Call& call,
   if (!inode->is_regular()) return Errno(EACCES);
   VFS_TRY(auto token, budget_.take());
   VFS_TRY(const auto path_fd, inode->path_fd());
+  // Only truncating takes them.
+  ScopedKillPriv killing;
+  VFS_CHECK(killing.begin((flags.host & O_TRUNC) != 0 && kills_priv(call, open_flags, abi::kOpenKillSuidgid)));
   VFS_TRY(auto fd, proc_.reopen(path_fd.get(), flags.host));
   return files_.open(call.session, inode, std::move(fd), flags, std::move(token));
 }
@@ -63,7 +72,7 @@ abi::OpenOut PassthroughFs::file_opened(HandleId id) const {
 Result<abi::OpenOut> PassthroughFs::open(const fuse::Call& call, const abi::OpenIn& in) {
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
   VFS_TRY(const OpenFlags flags, to_open_flags(in.flags, call.negotiated));
-  VFS_TRY(const auto handle, open_file(call, inode, flags));
+  VFS_TRY(const auto handle, open_file(call, inode, flags, in.open_flags));
   return file_opened(handle);
 }
 
@@ -88,6 +97,8 @@ Result<abi::WriteOut> PassthroughFs::write(const fuse::Call& call, const abi::Wr
   // The offset that the guest sends with an append is where it believes the end to be; another writer may have moved
   // it. What comes from the page cache belongs where it says.
   const bool to_end = handle->appends() && (in.write_flags & abi::kWriteCache) == 0;
+  ScopedKillPriv killing;
+  VFS_CHECK(killing.begin(kills_priv(call, in.write_flags, abi::kWriteKillSuidgid)));
   VFS_TRY(const std::size_t bytes, from.write_to_file(handle->fd(), offset, in.size, to_end ? RWF_APPEND : 0));
   return abi::WriteOut{static_cast<std::uint32_t>(bytes), 0};
 }

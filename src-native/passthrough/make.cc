@@ -1,13 +1,14 @@
 // What creates: SYMLINK, MKNOD, MKDIR, CREATE. The object is made as the caller, and found again as the daemon.
 //
 // Descriptors are reserved first, so that a guest at its limit gets ENFILE before anything has changed. If finding what
-// was made fails all the same, it stays: to remove it by name could hit another's.
+// was made fails all the same, it stays: to remove it by name could hit another's. An object that cannot get its label
+// is removed, because a guest relies on those.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "passthrough/credentials.h"
+#include "passthrough/creation_scope.h"
 #include "passthrough/passthrough_fs.h"
 
 namespace vfs::passthrough {
@@ -20,42 +21,75 @@ constexpr mode_t kPermissionBits = 0777;
 // How often CREATE begins anew when the file that was in its way is gone a moment later.
 constexpr int kAttemptsMax = 3;
 
+// Without DONT_MASK the guest has applied its umask itself.
+mode_t umask_of(const fuse::Call& call, std::uint32_t umask) {
+  return (call.negotiated.flags & abi::init_flag::kDontMask) != 0 ? umask & kPermissionBits : 0;
+}
+
 }  // namespace
 
 template <typename Make>
-Result<abi::EntryOut> PassthroughFs::make(const fuse::Call& call, const fuse::Name& name, mode_t mode, Make make) {
+Result<abi::EntryOut> PassthroughFs::make(const fuse::Call& call, Created created, std::uint32_t umask, Make make) {
   VFS_TRY(const auto parent, inodes_.get(call.nodeid));
   VFS_TRY(const auto directory, parent->path_fd());
   VFS_TRY(auto token, budget_.take());
-  Created created{directory.get(), mode, 0};
+  created.directory = directory.get();
+  const mode_t mask = umask_of(call, umask);
+  VFS_TRY(created.mode, mode_to_create(directory.get(), created.mode, mask));
   {
-    ScopedCredentials credentials;
-    VFS_CHECK(credentials.become_creator(call.uid, call.gid));
-    VFS_CHECK(make(directory.get()));
+    CreationScope scope;
+    VFS_CHECK(scope.enter(call, *created.creation, mask, host_.labels, proc_));
+    VFS_CHECK(make(directory.get(), created.mode));
     if (!thread_prepared()) created.owner = sys::user_ids().effective;
   }
-  VFS_TRY(const auto found, find_unknown(call, directory.get(), name.c_str(), std::move(token), &created));
+  VFS_TRY(const auto found, find_unknown(call, directory.get(), created.name, std::move(token), &created));
   return entry(found);
 }
 
 Result<abi::EntryOut> PassthroughFs::symlink(const fuse::Call& call, const fuse::Name& name,
-                                             const fuse::LinkTarget& target, const fuse::Creation&) {
-  return make(call, name, S_IFLNK, [&](int dir) { return sys::symlinkat(target.c_str(), dir, name.c_str()); });
+                                             const fuse::LinkTarget& target, const fuse::Creation& creation) {
+  return make(call, {-1, name.c_str(), S_IFLNK, &creation}, 0,
+              [&](int dir, mode_t) { return sys::symlinkat(target.c_str(), dir, name.c_str()); });
 }
 
 Result<abi::EntryOut> PassthroughFs::mknod(const fuse::Call& call, const abi::MknodIn& in, const fuse::Name& name,
-                                           const fuse::Creation&) {
+                                           const fuse::Creation& creation) {
   // Device nodes may be made if we have the privilege, as on any file system; nothing here ever opens one.
   const mode_t type = (in.mode & S_IFMT) == 0 ? mode_t{S_IFREG} : in.mode & S_IFMT;
-  const mode_t mode = type | (in.mode & kModeBits);
-  return make(call, name, mode,
-              [&](int dir) { return sys::mknodat(dir, name.c_str(), mode, from_wire_device(in.rdev)); });
+  return make(call, {-1, name.c_str(), type | (in.mode & kModeBits), &creation}, in.umask,
+              [&](int dir, mode_t mode) { return sys::mknodat(dir, name.c_str(), mode, from_wire_device(in.rdev)); });
 }
 
 Result<abi::EntryOut> PassthroughFs::mkdir(const fuse::Call& call, const abi::MkdirIn& in, const fuse::Name& name,
-                                           const fuse::Creation&) {
-  const mode_t permissions = in.mode & kModeBits;
-  return make(call, name, S_IFDIR | permissions, [&](int dir) { return sys::mkdirat(dir, name.c_str(), permissions); });
+                                           const fuse::Creation& creation) {
+  return make(call, {-1, name.c_str(), S_IFDIR | (in.mode & kModeBits), &creation}, in.umask,
+              [&](int dir, mode_t mode) { return sys::mkdirat(dir, name.c_str(), mode & kModeBits); });
+}
+
+// The umask of a thread of the application is not ours to set, so the caller's is applied to the mode itself: unless
+// there is a default ACL, with which neither counts.
+Result<mode_t> PassthroughFs::mode_to_create(int directory, mode_t mode, mode_t umask) const {
+  if (umask == 0 || thread_prepared()) return mode;
+  VFS_TRY(const bool has_acl, has_default_acl(directory));
+  return has_acl ? mode : mode & ~umask;
+}
+
+// What is left to do for a new object, before anybody hears of it.
+Status PassthroughFs::complete(const fuse::Call& call, int fd, const Created& created, struct statx& attributes) {
+  VFS_CHECK(repair_mode(fd, created, attributes));
+  const auto labelled = set_labels(call, created, fd);
+  if (!labelled.ok()) take_back(created, attributes);
+  return labelled;
+}
+
+// Removes what was made, if its name still stands for it; and if not, somebody has moved it, and it is theirs. Whether
+// that works is of no interest any more: the request has failed.
+void PassthroughFs::take_back(const Created& created, const struct statx& attributes) {
+  if (created.name == nullptr) return;
+  const auto seen = sys::statx(created.directory, created.name, AT_SYMLINK_NOFOLLOW, kStatxMask);
+  if (!seen.ok() || key_of(seen.value()) != key_of(attributes)) return;
+  const int flags = S_ISDIR(attributes.stx_mode) ? AT_REMOVEDIR : 0;
+  static_cast<void>(sys::unlinkat(created.directory, created.name, flags).ok());
 }
 
 // On a thread of the application (see thread_prepared) the process's umask has taken permissions away that the guest,
@@ -76,45 +110,37 @@ Status PassthroughFs::repair_mode(int fd, const Created& created, struct statx& 
   return Unit{};
 }
 
-Result<bool> PassthroughFs::has_default_acl(int directory) const {
-  const auto fd = proc_.reopen(directory, O_RDONLY | O_DIRECTORY);
-  // Unreadable: as if there were one, because permissions too few are the lesser evil.
-  if (!fd.ok() && fd.error() == Errno(EACCES)) return true;
-  if (!fd.ok()) return fd.error();
-  const auto size = sys::fgetxattr(fd.value().get(), "system.posix_acl_default", {});
-  if (size.ok()) return true;
-  if (size.error() == Errno(ENODATA) || size.error() == Errno(EOPNOTSUPP)) return false;
-  return size.error();
-}
-
 Result<abi::CreateOut> PassthroughFs::create(const fuse::Call& call, const abi::CreateIn& in, const fuse::Name& name,
-                                             const fuse::Creation&) {
+                                             const fuse::Creation& creation) {
   VFS_TRY(const OpenFlags flags, to_open_flags(in.flags, call.negotiated));
   const bool exclusive = (in.flags & O_EXCL) != 0;
   for (int attempt = 1;; ++attempt) {
-    const auto made = create_new(call, in, flags, name);
+    const auto made = create_new(call, in, flags, name, creation);
     if (made.ok() || exclusive || made.error() != Errno(EEXIST)) return made;
     // The guest thinks that there is no such file, but there is.
-    const auto opened = open_existing(call, flags, name);
+    const auto opened = open_existing(call, in, flags, name);
     if (opened.ok() || opened.error() != Errno(ENOENT) || attempt == kAttemptsMax) return opened;
   }
 }
 
 Result<abi::CreateOut> PassthroughFs::create_new(const fuse::Call& call, const abi::CreateIn& in,
-                                                 const OpenFlags& flags, const fuse::Name& name) {
+                                                 const OpenFlags& flags, const fuse::Name& name,
+                                                 const fuse::Creation& creation) {
   VFS_TRY(const auto parent, inodes_.get(call.nodeid));
   VFS_TRY(const auto directory, parent->path_fd());
   VFS_TRY(auto inode_token, budget_.take());
   VFS_TRY(auto handle_token, budget_.take());
-  Created created{directory.get(), S_IFREG | (in.mode & kModeBits), 0};
+  const mode_t mask = umask_of(call, in.umask);
+  Created created{directory.get(), name.c_str(), S_IFREG | (in.mode & kModeBits), &creation};
+  VFS_TRY(created.mode, mode_to_create(directory.get(), created.mode, mask));
   UniqueFd fd;
   {
     // O_EXCL: nothing that exists is opened here, so neither a symlink is followed nor a fifo waited for. And the
     // descriptor is good for what the guest asked, whatever the file's mode says.
-    ScopedCredentials credentials;
-    VFS_CHECK(credentials.become_creator(call.uid, call.gid));
+    CreationScope scope;
+    VFS_CHECK(scope.enter(call, creation, mask, host_.labels, proc_));
     VFS_TRY(fd, sys::openat(directory.get(), name.c_str(), flags.host | O_CREAT | O_EXCL | O_NOFOLLOW,
-                            in.mode & kModeBits));
+                            created.mode & kModeBits));
     if (!thread_prepared()) created.owner = sys::user_ids().effective;
   }
   VFS_TRY(auto path_fd, proc_.reopen(fd.get(), O_PATH));
@@ -127,8 +153,8 @@ Result<abi::CreateOut> PassthroughFs::create_new(const fuse::Call& call, const a
   return abi::CreateOut{entry(found), file_opened(handle.value())};
 }
 
-Result<abi::CreateOut> PassthroughFs::open_existing(const fuse::Call& call, const OpenFlags& flags,
-                                                    const fuse::Name& name) {
+Result<abi::CreateOut> PassthroughFs::open_existing(const fuse::Call& call, const abi::CreateIn& in,
+                                                    const OpenFlags& flags, const fuse::Name& name) {
   VFS_TRY(const auto parent, inodes_.get(call.nodeid));
   VFS_TRY(const auto directory, parent->path_fd());
   VFS_TRY(const auto found, find(call, directory.get(), name.c_str()));
@@ -139,7 +165,7 @@ Result<abi::CreateOut> PassthroughFs::open_existing(const fuse::Call& call, cons
     // makes it look the name up again, find the file, and open it by its own rules.
     if (!found.inode->is_regular()) return Errno(ESTALE);
     if (!check_access(call, *found.inode, flags.access()).ok()) return Errno(ESTALE);
-    return open_file(call, found.inode, flags);
+    return open_file(call, found.inode, flags, in.open_flags);
   };
   const auto handle = open_it();
   if (!handle.ok()) {

@@ -43,7 +43,7 @@ Result<PassthroughFs::Found> PassthroughFs::adopt(const fuse::Call& call, Unique
                                                   const Created* created) {
   // What counts is what was opened, whatever stood behind the name a moment ago.
   VFS_TRY(auto seen, sys::statx(fd.get(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
-  if (created != nullptr) VFS_CHECK(repair_mode(fd.get(), *created, seen));
+  if (created != nullptr) VFS_CHECK(complete(call, fd.get(), *created, seen));
   const mode_t type = seen.stx_mode & S_IFMT;
   const InodeKey key = key_of(seen);
   // A file that has no name is kept open: whether a handle leads to it depends on the file system.

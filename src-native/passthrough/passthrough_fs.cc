@@ -1,6 +1,8 @@
 // The life of the file system, and what concerns one object or the whole share.
 #include "passthrough/passthrough_fs.h"
 
+#include <linux/magic.h>
+
 #include "base/sys.h"
 #include "passthrough/credentials.h"
 
@@ -20,6 +22,10 @@ Result<bool> decide_handles(FileHandles wanted, int root, const ProcFd& proc) {
   return false;
 }
 
+// File systems whose files another machine changes for us (fs/smb/client/cifs_fs_sb.h for the last two).
+constexpr unsigned long kRemoteFileSystems[] = {NFS_SUPER_MAGIC, AFS_SUPER_MAGIC, AFS_FS_MAGIC, V9FS_MAGIC,
+                                                SMB_SUPER_MAGIC, 0xFF534D42,      0xFE534D42};
+
 }  // namespace
 
 Result<std::unique_ptr<PassthroughFs>> PassthroughFs::create(const PassthroughOptions& options) {
@@ -30,16 +36,18 @@ Result<std::unique_ptr<PassthroughFs>> PassthroughFs::create(const PassthroughOp
   VFS_TRY(const auto seen, sys::statx(fd.get(), "", AT_EMPTY_PATH, kStatxMask));
   const int root_fd = fd.get();
   VFS_TRY(const bool uses_handles, decide_handles(options.file_handles, root_fd, proc));
+  VFS_TRY(const Host host, examine(options, proc, root_fd));
   // The root is always held open: it is where everything begins.
   auto root = std::make_shared<Inode>(abi::kRootId, key_of(seen), mode_t{S_IFDIR}, Anchor{std::move(fd), {}, nullptr});
   auto fs = std::unique_ptr<PassthroughFs>(
-      new PassthroughFs(options, Parts{budget, std::move(proc), uses_handles}, root_fd, std::move(root)));
+      new PassthroughFs(options, Parts{host, budget, std::move(proc), uses_handles}, root_fd, std::move(root)));
   if (uses_handles) fs->root_mount_ = fs->mounts_.find(key_of(seen).mount_id, root_fd, S_IFDIR, fs->proc_, budget);
   return fs;
 }
 
 PassthroughFs::PassthroughFs(const PassthroughOptions& options, Parts parts, int root_fd, std::shared_ptr<Inode> root)
     : options_(options),
+      host_(parts.host),
       entry_timeout_(options.entry_timeout_ns),
       attr_timeout_(options.attr_timeout_ns),
       negative_timeout_(options.negative_timeout_ns),
@@ -51,6 +59,21 @@ PassthroughFs::PassthroughFs(const PassthroughOptions& options, Parts parts, int
       files_(budget_.limit()),
       directories_(budget_.limit()) {}
 
+Result<PassthroughFs::Host> PassthroughFs::examine(const PassthroughOptions& options, const ProcFd& proc, int root) {
+  Host host{false, LabelSupport::kNone, true};
+  if (options.xattr && options.posix_acl) {
+    VFS_TRY(host.acls, supports_acls(proc, root));
+  }
+  if (options.xattr && options.security_ctx) {
+    VFS_TRY(host.labels, label_support());
+  }
+  VFS_TRY(const auto seen, sys::fstatfs(root));
+  for (const unsigned long remote : kRemoteFileSystems) {
+    if (static_cast<unsigned long>(seen.f_type) == remote) host.kills_priv = false;
+  }
+  return host;
+}
+
 Result<std::uint64_t> PassthroughFs::init(std::uint32_t session, std::uint64_t offered) {
   using namespace abi::init_flag;
   std::uint64_t wanted =
@@ -58,6 +81,16 @@ Result<std::uint64_t> PassthroughFs::init(std::uint32_t session, std::uint64_t o
   // The attributes that READDIRPLUS brings would be thrown away at once.
   if (options_.cache != CachePolicy::kNever) wanted |= kDoReaddirplus | kReaddirplusAuto;
   if (options_.writeback) wanted |= kWritebackCache;
+  // The three belong together: with ACLs the umask must come with the request, because the kernel of the host decides
+  // whether it counts, and setting one may cost the setgid bit. (ALLOW_IDMAP would need ACLs too. It is not taken: the
+  // guest would name the caller in requests that create and in no other.)
+  if (host_.acls && (offered & kPosixAcl) != 0) wanted |= kPosixAcl | kDontMask | kSetxattrExt;
+  if (host_.labels != LabelSupport::kNone) wanted |= kSecurityCtx;
+  // Not HANDLE_KILLPRIV, its predecessor: it does not say whose writes they are, so root's would lose the bits too, and
+  // with a writeback cache nobody's would.
+  const bool kills_priv = options_.killpriv == KillPriv::kAuto ? host_.kills_priv : options_.killpriv == KillPriv::kV2;
+  if (kills_priv) wanted |= kHandleKillprivV2;
+  wanted |= kCreateSuppGroup;
   // Handles go before the inodes that they hold.
   files_.begin_session(session);
   directories_.begin_session(session);

@@ -8,12 +8,14 @@
 // guest's kernel has checked the caller's permission (default_permissions is part of every virtio-fs mount).
 //
 // The methods are in one file per topic: passthrough_fs.cc (life, attributes of whole objects), setattr.cc, names.cc,
-// make.cc (what creates), file_io.cc, directory.cc.
+// make.cc (what creates), file_io.cc, directory.cc, xattr.cc.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fuse/file_system.h"
@@ -23,6 +25,7 @@
 #include "passthrough/inode_table.h"
 #include "passthrough/open_flags.h"
 #include "passthrough/proc_fd.h"
+#include "passthrough/security_label.h"
 
 namespace vfs::passthrough {
 
@@ -41,6 +44,17 @@ enum class FileHandles {
   kMandatory,  // everywhere; an inode that has none is an error
 };
 
+// Who takes setuid and setgid bits away when an unprivileged process of the guest writes to a file or truncates it.
+enum class KillPriv {
+  // The host, unless the share is on a network file system: there it is the server that would have to, and it sees our
+  // own identity.
+  kAuto,
+  // The guest, as far as it sees the bits: before each write it asks for attributes and for security.capability.
+  kOff,
+  // The host, whatever the file system (HANDLE_KILLPRIV_V2).
+  kV2
+};
+
 struct PassthroughOptions {
   std::string root = {};  // a directory; the path is used once
   std::uint64_t entry_timeout_ns = 0;
@@ -48,6 +62,13 @@ struct PassthroughOptions {
   std::uint64_t negative_timeout_ns = 0;  // 0: "no such file" is not remembered
   CachePolicy cache = CachePolicy::kAuto;
   bool writeback = false;
+  // Extended attributes. Without them there are no ACLs and no labels either.
+  bool xattr = true;
+  // POSIX ACLs, checked by the guest's kernel; if the file system of the root has them.
+  bool posix_acl = true;
+  // The guest sends the label of a new object with the request that creates it; if we may set such labels.
+  bool security_ctx = true;
+  KillPriv killpriv = KillPriv::kAuto;
   // For the inodes and handles of all shares of this process together; 0: what it can spare.
   std::size_t descriptors_max = 0;
   FileHandles file_handles = FileHandles::kNever;
@@ -98,6 +119,10 @@ class PassthroughFs final : public fuse::FileSystem {
   Status access(const fuse::Call&, const abi::AccessIn&) override;
   Status fallocate(const fuse::Call&, const abi::FallocateIn&) override;
   Result<abi::LseekOut> lseek(const fuse::Call&, const abi::LseekIn&) override;
+  Status setxattr(const fuse::Call&, const abi::SetxattrIn&, const fuse::XattrName&, ByteSpan) override;
+  Result<std::size_t> getxattr(const fuse::Call&, const fuse::XattrName&, MutableByteSpan into) override;
+  Result<std::size_t> listxattr(const fuse::Call&, MutableByteSpan into) override;
+  Status removexattr(const fuse::Call&, const fuse::XattrName&) override;
 
  private:
   // An inode that was counted as looked up, and what the host says of it.
@@ -105,20 +130,30 @@ class PassthroughFs final : public fuse::FileSystem {
     std::shared_ptr<Inode> inode;
     struct statx attributes;
   };
-  // What a creating call asked for: see repair_mode.
+  // What a creating call asked for: see complete.
   struct Created {
-    int directory;  // an O_PATH descriptor
-    mode_t mode;    // type and permissions
-    uid_t owner;    // known on threads that are not prepared, where it is needed
+    int directory;     // an O_PATH descriptor
+    const char* name;  // null: it has none
+    mode_t mode;       // type and permissions
+    const fuse::Creation* creation;
+    uid_t owner = 0;  // known on threads that are not prepared, where it is needed
+  };
+  // What PassthroughFs::create found out about the host.
+  struct Host {
+    bool acls;            // the root's file system has them
+    LabelSupport labels;  // what we may do about labels
+    bool kills_priv;      // the root's file system takes setuid and setgid bits away by itself
   };
   using HandleId = std::uint64_t;
 
   struct Parts {
+    Host host;
     FdBudget budget;
     ProcFd proc;
     bool uses_handles;
   };
   PassthroughFs(const PassthroughOptions& options, Parts parts, int root_fd, std::shared_ptr<Inode> root);
+  static Result<Host> examine(const PassthroughOptions& options, const ProcFd& proc, int root);
 
   abi::EntryOut entry(const Found& found) const;
   Result<abi::AttrOut> attributes(const Inode& inode) const;
@@ -136,23 +171,36 @@ class PassthroughFs final : public fuse::FileSystem {
   // setattr.cc: the steps, in their order.
   Status set_owner(int fd, const abi::SetattrIn& in);
   Status set_mode(const Inode& inode, int path_fd, const abi::SetattrIn& in);
-  Status set_size(const Inode& inode, int path_fd, const abi::SetattrIn& in);
+  Status set_size(const fuse::Call& call, const Inode& inode, int path_fd, const abi::SetattrIn& in);
   Status set_times(int fd, const abi::SetattrIn& in);
 
   // make.cc
   template <typename Make>
-  Result<abi::EntryOut> make(const fuse::Call& call, const fuse::Name& name, mode_t mode, Make make);
+  Result<abi::EntryOut> make(const fuse::Call& call, Created created, std::uint32_t umask, Make make);
+  Result<mode_t> mode_to_create(int directory, mode_t mode, mode_t umask) const;
+  Status complete(const fuse::Call& call, int fd, const Created& created, struct statx& attributes);
   Status repair_mode(int fd, const Created& created, struct statx& attributes);
-  Result<bool> has_default_acl(int directory) const;
-  Result<abi::CreateOut> create_new(const fuse::Call&, const abi::CreateIn&, const OpenFlags&, const fuse::Name&);
-  Result<abi::CreateOut> open_existing(const fuse::Call&, const OpenFlags&, const fuse::Name&);
+  void take_back(const Created& created, const struct statx& attributes);
+  Result<abi::CreateOut> create_new(const fuse::Call&, const abi::CreateIn&, const OpenFlags&, const fuse::Name&,
+                                    const fuse::Creation&);
+  Result<abi::CreateOut> open_existing(const fuse::Call&, const abi::CreateIn&, const OpenFlags&, const fuse::Name&);
   Status check_access(const fuse::Call& call, const Inode& inode, int mask) const;
 
   // file_io.cc
-  Result<HandleId> open_file(const fuse::Call& call, const std::shared_ptr<Inode>& inode, const OpenFlags& flags);
+  Result<HandleId> open_file(const fuse::Call& call, const std::shared_ptr<Inode>& inode, const OpenFlags& flags,
+                             std::uint32_t open_flags);
   abi::OpenOut file_opened(HandleId id) const;
 
+  // xattr.cc. An attribute's name on the host, and whether and how a guest sees a name of the host's. Both give back
+  // what they were given, or bytes that live as long; the first NUL-terminated ones, if `name` is.
+  Result<const char*> host_xattr_name(const fuse::Call& call, std::string_view name) const;
+  std::optional<std::string_view> guest_xattr_name(const fuse::Call& call, std::string_view name) const;
+  Result<bool> has_default_acl(int directory) const;
+  static Result<bool> supports_acls(const ProcFd& proc, int root);
+  Status set_labels(const fuse::Call& call, const Created& created, int fd);
+
   const PassthroughOptions options_;
+  const Host host_;
   const Timeout entry_timeout_;
   const Timeout attr_timeout_;
   const Timeout negative_timeout_;

@@ -6,6 +6,7 @@
 #include <climits>
 
 #include "base/sys.h"
+#include "passthrough/credentials.h"
 #include "passthrough/passthrough_fs.h"
 
 namespace vfs::passthrough {
@@ -39,7 +40,7 @@ Result<abi::AttrOut> PassthroughFs::setattr(const fuse::Call& call, const abi::S
   VFS_TRY(const auto fd, inode->path_fd());
   VFS_CHECK(set_owner(fd.get(), in));
   VFS_CHECK(set_mode(*inode, fd.get(), in));
-  VFS_CHECK(set_size(*inode, fd.get(), in));
+  VFS_CHECK(set_size(call, *inode, fd.get(), in));
   VFS_CHECK(set_times(fd.get(), in));
   return attributes(*inode);
 }
@@ -61,10 +62,15 @@ Status PassthroughFs::set_mode(const Inode& inode, int path_fd, const abi::Setat
   return sys::fchmodat(proc_.fd(), FdName(path_fd).c_str(), in.mode & 07777);
 }
 
-Status PassthroughFs::set_size(const Inode& inode, int path_fd, const abi::SetattrIn& in) {
+Status PassthroughFs::set_size(const fuse::Call& call, const Inode& inode, int path_fd, const abi::SetattrIn& in) {
   if ((in.valid & abi::fattr::kSize) == 0) return Unit{};
   if (in.size > INT64_MAX) return Errno(EFBIG);
   const auto size = static_cast<std::int64_t>(in.size);
+  // With a new owner the guest sets this flag always, and it is not needed: chown(2) takes the bits from everybody.
+  // What CAP_FSETID keeps there is a setgid bit that is no privilege, for want of the group's execute permission.
+  ScopedKillPriv killing;
+  VFS_CHECK(killing.begin((in.valid & abi::fattr::kKillSuidgid) != 0 &&
+                          (call.negotiated.flags & abi::init_flag::kHandleKillprivV2) != 0));
   if ((in.valid & abi::fattr::kFh) != 0) {
     VFS_TRY(const auto handle, files_.get(in.fh, inode.id()));
     return sys::ftruncate(handle->fd(), size);

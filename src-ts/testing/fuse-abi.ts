@@ -215,6 +215,11 @@ export const DEFAULT_INIT_FLAGS: bigint =
   INIT_FLAGS.PARALLEL_DIROPS |
   INIT_FLAGS.MAX_PAGES |
   INIT_FLAGS.CACHE_SYMLINKS |
+  INIT_FLAGS.POSIX_ACL |
+  INIT_FLAGS.HANDLE_KILLPRIV_V2 |
+  INIT_FLAGS.SETXATTR_EXT |
+  INIT_FLAGS.SECURITY_CTX |
+  INIT_FLAGS.CREATE_SUPP_GROUP |
   INIT_FLAGS.INIT_EXT;
 
 /** fuse_setattr_in.valid */
@@ -245,6 +250,16 @@ export const FOPEN = {
 } as const;
 
 export const GETATTR_FH = 1 << 0;
+export const OPEN_KILL_SUIDGID = 1 << 0;
+export const WRITE_CACHE = 1 << 0;
+export const WRITE_KILL_SUIDGID = 1 << 2;
+export const SETXATTR_ACL_KILL_SGID = 1 << 0;
+/** The type of an extension that holds groups; that of security contexts is their number. */
+export const EXT_GROUPS = 32;
+
+/** SETXATTR's flags (setxattr(2)). */
+export const XATTR_CREATE = 1;
+export const XATTR_REPLACE = 2;
 export const FSYNC_FDATASYNC = 1 << 0;
 
 /** RENAME2's flags (renameat2(2)). */

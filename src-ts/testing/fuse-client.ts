@@ -7,6 +7,7 @@ import { OPCODES, opcodeName } from './fuse-abi.js';
 import * as structs from './fuse-structs.js';
 import { StructWriter } from './fuse-structs.js';
 import type { AttrChanges, AttrReply, CreateReply, Entry, InitReply, OpenReply, StatfsReply } from './fuse-structs.js';
+import type { CreationExtensions } from './fuse-structs.js';
 import { GuestError, ProtocolViolation } from './guest-error.js';
 import type { Caller, FuseReply, FuseRequest, RequestEngine } from './request-engine.js';
 
@@ -15,6 +16,11 @@ export type Name = string | Uint8Array;
 
 /** Who asks, and over which queue; absent: the guest's own identity, the next queue. */
 export type CallOptions = Partial<Caller> & { readonly queue?: number };
+
+/** Of a request that creates something: the umask of the caller instead of the guest's, and extensions. */
+export interface CreationOptions extends CallOptions, CreationExtensions {
+  readonly umask?: number;
+}
 
 /** A request that no typed method builds. Everything that is absent is what a correct guest would send. */
 export type RawRequest = Partial<Omit<FuseRequest, 'opcode' | 'body'>> & {
@@ -40,6 +46,8 @@ const INIT_EXT_MINOR = 36;
 const PAGE_BYTES = 4096;
 /** What a server without MAX_PAGES takes in one request. */
 const DEFAULT_PAGES = 32;
+/** No value and no list of attributes is longer. */
+const XATTR_SIZE_MAX = 65536;
 
 /** A name as it travels: with a NUL behind it. */
 export function nameBytes(name: Name): Buffer {
@@ -136,19 +144,21 @@ export class FuseClient {
     return this.#call(OPCODES.READLINK, nodeId, [], options);
   }
 
-  async symlink(parent: bigint, name: Name, target: Name, options: CallOptions = {}): Promise<Entry> {
+  async symlink(parent: bigint, name: Name, target: Name, options: CreationOptions = {}): Promise<Entry> {
     const body = [nameBytes(name), nameBytes(target)];
-    return structs.decodeEntry(await this.#call(OPCODES.SYMLINK, parent, body, options));
+    return structs.decodeEntry(await this.#create(OPCODES.SYMLINK, parent, body, options));
   }
 
-  async mknod(parent: bigint, name: Name, mode: number, rdev = 0, options: CallOptions = {}): Promise<Entry> {
-    const body = [u32s(this.#masked(mode), rdev, this.umask, 0), nameBytes(name)];
-    return structs.decodeEntry(await this.#call(OPCODES.MKNOD, parent, body, options));
+  async mknod(parent: bigint, name: Name, mode: number, rdev = 0, options: CreationOptions = {}): Promise<Entry> {
+    const umask = options.umask ?? this.umask;
+    const body = [u32s(this.#masked(mode, umask), rdev, umask, 0), nameBytes(name)];
+    return structs.decodeEntry(await this.#create(OPCODES.MKNOD, parent, body, options));
   }
 
-  async mkdir(parent: bigint, name: Name, mode = 0o777, options: CallOptions = {}): Promise<Entry> {
-    const body = [u32s(this.#masked(mode), this.umask), nameBytes(name)];
-    return structs.decodeEntry(await this.#call(OPCODES.MKDIR, parent, body, options));
+  async mkdir(parent: bigint, name: Name, mode = 0o777, options: CreationOptions = {}): Promise<Entry> {
+    const umask = options.umask ?? this.umask;
+    const body = [u32s(this.#masked(mode, umask), umask), nameBytes(name)];
+    return structs.decodeEntry(await this.#create(OPCODES.MKDIR, parent, body, options));
   }
 
   async unlink(parent: bigint, name: Name, options: CallOptions = {}): Promise<void> {
@@ -182,8 +192,13 @@ export class FuseClient {
     return structs.decodeEntry(await this.#call(OPCODES.LINK, parent, body, options));
   }
 
-  async open(nodeId: bigint, flags: number, options: CallOptions = {}): Promise<OpenReply> {
-    return structs.decodeOpen(await this.#call(OPCODES.OPEN, nodeId, [u32s(flags, 0)], options));
+  /** `openFlags`: OPEN_KILL_SUIDGID */
+  async open(
+    nodeId: bigint,
+    flags: number,
+    options: CallOptions & { readonly openFlags?: number } = {},
+  ): Promise<OpenReply> {
+    return structs.decodeOpen(await this.#call(OPCODES.OPEN, nodeId, [u32s(flags, options.openFlags ?? 0)], options));
   }
 
   async create(
@@ -191,10 +206,12 @@ export class FuseClient {
     name: Name,
     flags: number,
     mode = 0o666,
-    options: CallOptions = {},
+    options: CreationOptions & { readonly openFlags?: number } = {},
   ): Promise<CreateReply> {
-    const body = [u32s(flags, this.#masked(mode) | 0o100000, this.umask, 0), nameBytes(name)];
-    return structs.decodeCreate(await this.#call(OPCODES.CREATE, parent, body, options));
+    const umask = options.umask ?? this.umask;
+    const bits = this.#masked(mode, umask) | 0o100000;
+    const body = [u32s(flags, bits, umask, options.openFlags ?? 0), nameBytes(name)];
+    return structs.decodeCreate(await this.#create(OPCODES.CREATE, parent, body, options));
   }
 
   /** At most `size` bytes: fewer at the end of the file only. */
@@ -311,10 +328,56 @@ export class FuseClient {
     return (await this.#call(OPCODES.LSEEK, nodeId, [body], options)).readBigUInt64LE(0);
   }
 
+  /** The value; at most `size` bytes of it (ERANGE if it is longer). */
+  getxattr(nodeId: bigint, name: Name, size = XATTR_SIZE_MAX, options: CallOptions = {}): Promise<Buffer> {
+    return this.#call(OPCODES.GETXATTR, nodeId, [u32s(size, 0), nameBytes(name)], options, size);
+  }
+
+  /** The length of the value: GETXATTR with size 0. */
+  async getxattrSize(nodeId: bigint, name: Name, options: CallOptions = {}): Promise<number> {
+    return (await this.#call(OPCODES.GETXATTR, nodeId, [u32s(0, 0), nameBytes(name)], options, 8)).readUInt32LE(0);
+  }
+
+  /** `flags`: XATTR_CREATE or XATTR_REPLACE; `setxattrFlags`: SETXATTR_ACL_KILL_SGID */
+  async setxattr(
+    nodeId: bigint,
+    name: Name,
+    value: Uint8Array,
+    flags = 0,
+    options: CallOptions & { readonly setxattrFlags?: number } = {},
+  ): Promise<void> {
+    const extended = this.#has(abi.INIT_FLAGS.SETXATTR_EXT);
+    const head = extended ? u32s(value.length, flags, options.setxattrFlags ?? 0, 0) : u32s(value.length, flags);
+    await this.#call(OPCODES.SETXATTR, nodeId, [head, nameBytes(name), value], options);
+  }
+
+  /** The names, each with a NUL behind it; ERANGE if they are longer than `size`. */
+  listxattr(nodeId: bigint, size = XATTR_SIZE_MAX, options: CallOptions = {}): Promise<Buffer> {
+    return this.#call(OPCODES.LISTXATTR, nodeId, [u32s(size, 0)], options, size);
+  }
+
+  /** The length of the list: LISTXATTR with size 0. */
+  async listxattrSize(nodeId: bigint, options: CallOptions = {}): Promise<number> {
+    return (await this.#call(OPCODES.LISTXATTR, nodeId, [u32s(0, 0)], options, 8)).readUInt32LE(0);
+  }
+
+  async removexattr(nodeId: bigint, name: Name, options: CallOptions = {}): Promise<void> {
+    await this.#call(OPCODES.REMOVEXATTR, nodeId, [nameBytes(name)], options);
+  }
+
+  #has(flag: bigint): boolean {
+    return ((this.#init?.flags ?? 0n) & flag) !== 0n;
+  }
+
   /** A guest applies the umask itself unless the device has asked for DONT_MASK. */
-  #masked(mode: number): number {
-    const deviceMasks = ((this.#init?.flags ?? 0n) & abi.INIT_FLAGS.DONT_MASK) !== 0n;
-    return deviceMasks ? mode : mode & ~this.umask;
+  #masked(mode: number, umask: number): number {
+    return this.#has(abi.INIT_FLAGS.DONT_MASK) ? mode : mode & ~umask;
+  }
+
+  #create(opcode: number, parent: bigint, body: readonly Uint8Array[], options: CreationOptions): Promise<Buffer> {
+    const extensions = structs.encodeExtensions(options);
+    const totalExtlen = extensions.length / 8;
+    return this.#call(opcode, parent, [...body, extensions], options, undefined, totalExtlen);
   }
 
   async #call(
@@ -323,12 +386,14 @@ export class FuseClient {
     body: readonly Uint8Array[],
     { uid, gid, pid, queue }: CallOptions,
     replyBytes?: number,
+    totalExtlen?: number,
   ): Promise<Buffer> {
     const { error, data } = await this.engine.request({
       opcode,
       nodeId,
-      body,
+      body: body.filter((part) => part.length > 0),
       replyBytes,
+      totalExtlen,
       queue,
       uid: uid ?? this.caller.uid,
       gid: gid ?? this.caller.gid,

@@ -2,7 +2,7 @@
  * Encoding of FUSE requests and decoding of replies, 7.46, little endian: one function per structure, with the
  * kernel's field order. Numbers of 64 bits are bigint, times are nanoseconds since the epoch.
  */
-import { FATTR, INIT_FLAGS } from './fuse-abi.js';
+import { EXT_GROUPS, FATTR, INIT_FLAGS } from './fuse-abi.js';
 
 export interface InHeader {
   readonly length: number;
@@ -102,6 +102,21 @@ export interface AttrChanges {
   readonly mtimeNs?: bigint | 'now';
   readonly ctimeNs?: bigint;
   readonly fh?: bigint;
+  /** FATTR_KILL_SUIDGID: setuid and setgid bits go, as for a caller without CAP_FSETID. */
+  readonly killSuidgid?: boolean;
+}
+
+/** An attribute that a new object has from the beginning (SECURITY_CTX). */
+export interface SecurityContext {
+  readonly name: string;
+  readonly value: Uint8Array;
+}
+
+/** What may follow a request that creates something. */
+export interface CreationExtensions {
+  readonly securityContexts?: readonly SecurityContext[];
+  /** Supplementary groups of the caller (CREATE_SUPP_GROUP). */
+  readonly groups?: readonly number[];
 }
 
 export interface InitRequest {
@@ -220,11 +235,42 @@ function setattrValid(changes: AttrChanges): number {
   if (changes.gid !== undefined) valid |= FATTR.GID;
   if (changes.size !== undefined) valid |= FATTR.SIZE;
   if (changes.fh !== undefined) valid |= FATTR.FH;
+  if (changes.killSuidgid === true) valid |= FATTR.KILL_SUIDGID;
   if (changes.ctimeNs !== undefined) valid |= FATTR.CTIME;
   if (changes.atimeNs !== undefined) valid |= FATTR.ATIME | (changes.atimeNs === 'now' ? FATTR.ATIME_NOW : 0);
   if (changes.mtimeNs !== undefined) valid |= FATTR.MTIME | (changes.mtimeNs === 'now' ? FATTR.MTIME_NOW : 0);
   return valid;
 }
+
+/** The extensions as they stand at the end of a request; empty without any. Its length in the header is in 8 bytes. */
+export function encodeExtensions({ securityContexts, groups }: CreationExtensions): Buffer {
+  const parts: Buffer[] = [];
+  if (securityContexts !== undefined) {
+    const contexts = securityContexts.map(({ name, value }) => {
+      const bytes = Buffer.concat([Buffer.from(name), Buffer.alloc(1), value]);
+      const head = new StructWriter(8).u32(value.length).u32(0).done();
+      return padTo8(Buffer.concat([head, bytes]));
+    });
+    parts.push(extension(securityContexts.length, Buffer.concat(contexts)));
+  }
+  if (groups !== undefined) {
+    const list = new StructWriter(4 + 4 * groups.length).u32(groups.length);
+    for (const group of groups) list.u32(group);
+    parts.push(extension(EXT_GROUPS, list.done()));
+  }
+  return Buffer.concat(parts);
+}
+
+function extension(type: number, record: Buffer): Buffer {
+  const padded = padTo8(record);
+  const head = new StructWriter(8)
+    .u32(8 + padded.length)
+    .u32(type)
+    .done();
+  return Buffer.concat([head, padded]);
+}
+
+const padTo8 = (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.alloc(-bytes.length & 7)]);
 
 export function decodeAttr(data: Buffer, at = 0): Attr {
   return {

@@ -7,7 +7,8 @@ import type { Dirent, PathLike } from 'node:fs';
 import { DT } from './fuse-abi.js';
 import { GuestError } from './guest-error.js';
 import { decodedName } from './guest-dir.js';
-import { GuestFsBase, isBufferEncoding } from './guest-fs.js';
+import { isBufferEncoding } from './guest-fs.js';
+import { GuestFsXattr } from './guest-fs-xattr.js';
 import type { EncodingOption } from './guest-file-handle.js';
 import { toDirent } from './guest-stats.js';
 import { parseMode } from './open-flags.js';
@@ -48,7 +49,7 @@ function rmdirRefusal(name: string): string {
   return name === '..' ? 'ENOTEMPTY' : 'EBUSY';
 }
 
-export class GuestFs extends GuestFsBase {
+export class GuestFs extends GuestFsXattr {
   /** With `recursive`, resolves to the first directory that was made, or undefined. */
   mkdir(
     path: PathLike,

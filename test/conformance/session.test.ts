@@ -34,6 +34,7 @@ const IMPLEMENTED: ReadonlySet<number> = new Set([
   ...[OPCODES.OPENDIR, OPCODES.READDIR, OPCODES.RELEASEDIR, OPCODES.FSYNCDIR, OPCODES.ACCESS, OPCODES.CREATE],
   ...[OPCODES.INTERRUPT, OPCODES.DESTROY, OPCODES.BATCH_FORGET, OPCODES.FALLOCATE, OPCODES.READDIRPLUS],
   ...[OPCODES.RENAME2, OPCODES.LSEEK],
+  ...[OPCODES.SETXATTR, OPCODES.GETXATTR, OPCODES.LISTXATTR, OPCODES.REMOVEXATTR],
 ]);
 
 async function works(guest: LoopbackGuest): Promise<void> {
@@ -221,6 +222,10 @@ conformance('session', (current) => {
     ['ACCESS', OPCODES.ACCESS, [Buffer.alloc(8)]],
     ['FALLOCATE', OPCODES.FALLOCATE, [Buffer.alloc(32)]],
     ['LSEEK', OPCODES.LSEEK, [Buffer.alloc(24)]],
+    ['SETXATTR', OPCODES.SETXATTR, [Buffer.alloc(16), nameBytes('user.x')]],
+    ['GETXATTR', OPCODES.GETXATTR, [Buffer.alloc(8), nameBytes('user.x')]],
+    ['LISTXATTR', OPCODES.LISTXATTR, [Buffer.alloc(8)]],
+    ['REMOVEXATTR', OPCODES.REMOVEXATTR, [nameBytes('user.x')]],
   ];
   const BAD_NUMBERS = [0n, 2n, 0x7fff_ffffn, 1n << 32n, (1n << 32n) | 1n, (1n << 63n) | 1n, (1n << 64n) - 1n];
 

@@ -39,15 +39,82 @@ def mknod(path, mode, rdev):
     os.mknod(path, mode, rdev)
     return 0
 
-calls = {'renameat2': renameat2, 'fallocate': fallocate, 'lseek': lseek, 'mknod': mknod}
-for line in sys.stdin:
-    name, args = json.loads(line)
+def getxattr(path, name):
+    return os.getxattr(path, name, follow_symlinks=False).hex()
+
+def setxattr(path, name, value, flags):
+    os.setxattr(path, name, bytes.fromhex(value), flags, follow_symlinks=False)
+    return 0
+
+def listxattr(path):
+    return os.listxattr(path, follow_symlinks=False)
+
+def removexattr(path, name):
+    os.removexattr(path, name, follow_symlinks=False)
+    return 0
+
+def write(path, text):
+    fd = os.open(path, os.O_WRONLY)
     try:
-        answer = {'value': calls[name](*args)}
+        return os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+def open_file(path, flags, mode):
+    os.close(os.open(path, flags, mode))
+    return 0
+
+def mkdir(path, mode):
+    os.mkdir(path, mode)
+    return 0
+
+def truncate(path, size):
+    os.truncate(path, size)
+    return 0
+
+def chown(path, uid, gid):
+    os.chown(path, uid, gid)
+    return 0
+
+def run_as(uid, gid, groups, umask, name, args):
+    receive, send = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setgroups(groups)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+        os.umask(umask)
+        os.write(send, json.dumps(answer_to(name, args)).encode())
+        os._exit(0)
+    os.close(send)
+    with os.fdopen(receive) as pipe:
+        answer = json.load(pipe)
+    os.waitpid(child, 0)
+    if 'error' in answer:
+        raise OSError(getattr(errno, answer['error']), 'failed')
+    return answer['value']
+
+calls = {'renameat2': renameat2, 'fallocate': fallocate, 'lseek': lseek, 'mknod': mknod, 'getxattr': getxattr,
+         'setxattr': setxattr, 'listxattr': listxattr, 'removexattr': removexattr, 'write': write, 'open': open_file,
+         'mkdir': mkdir, 'truncate': truncate, 'chown': chown, 'run_as': run_as}
+
+def answer_to(name, args):
+    try:
+        return {'value': calls[name](*args)}
     except OSError as error:
-        answer = {'error': errno.errorcode[error.errno]}
-    print(json.dumps(answer), flush=True)
+        return {'error': errno.errorcode[error.errno]}
+
+for line in sys.stdin:
+    print(json.dumps(answer_to(*json.loads(line))), flush=True)
 `;
+
+/** Who makes a call. */
+export interface Identity {
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups?: readonly number[];
+  readonly umask?: number;
+}
 
 export class PythonOracle {
   readonly #process: ChildProcessByStdio<Writable, Readable, null>;
@@ -60,6 +127,37 @@ export class PythonOracle {
     this.#process = spawn(python, ['-c', PROGRAM], { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#lines = createInterface({ input: this.#process.stdout });
     this.#answers = this.#lines[Symbol.asyncIterator]();
+  }
+
+  /** The attribute calls are those that do not follow symlinks (lgetxattr(2) and its kind). */
+  async getxattr(file: string, name: string): Promise<Buffer> {
+    return Buffer.from(await this.#call<string>('getxattr', file, name), 'hex');
+  }
+
+  setxattr(file: string, name: string, value: Uint8Array, flags = 0): Promise<number> {
+    return this.#call('setxattr', file, name, Buffer.from(value).toString('hex'), flags);
+  }
+
+  listxattr(file: string): Promise<string[]> {
+    return this.#call('listxattr', file);
+  }
+
+  removexattr(file: string, name: string): Promise<number> {
+    return this.#call('removexattr', file, name);
+  }
+
+  /** One of the calls below as somebody else, in a process of its own. Needs root. */
+  runAs(
+    { uid, gid, groups = [], umask = 0o022 }: Identity,
+    call: 'write' | 'open' | 'mkdir' | 'truncate' | 'chown' | 'mknod' | 'setxattr' | 'listxattr',
+    ...args: (string | number)[]
+  ): Promise<unknown> {
+    return this.#call('run_as', uid, gid, groups, umask, call, args);
+  }
+
+  /** write(2) of a text at the start of a file. */
+  write(file: string, text: string): Promise<number> {
+    return this.#call('write', file, text);
   }
 
   renameat2(from: string, to: string, flags: number): Promise<number> {
@@ -83,12 +181,12 @@ export class PythonOracle {
     this.#lines.close();
   }
 
-  async #call(name: string, ...args: (string | number)[]): Promise<number> {
+  async #call<Value = number>(name: string, ...args: unknown[]): Promise<Value> {
     this.#process.stdin.write(`${JSON.stringify([name, args])}\n`);
     const line = await this.#answers.next();
     if (line.done === true) throw new Error('the oracle has ended; is python3 installed?');
-    const answer = JSON.parse(line.value) as { value?: number; error?: string };
-    if (answer.error !== undefined) throw Object.assign(new Error(answer.error), { code: answer.error });
-    return answer.value ?? 0;
+    const answer = JSON.parse(line.value) as { value: Value } | { error: string };
+    if ('error' in answer) throw Object.assign(new Error(answer.error), { code: answer.error });
+    return answer.value;
   }
 }

@@ -114,6 +114,153 @@ TEST_F(CredentialsTest, a_setgid_bit_that_the_caller_may_not_set_is_dropped) {
   }
 }
 
+// CREATE_SUPP_GROUP as it stands at the end of a request.
+fuse::Creation with_group(std::uint32_t group, std::vector<std::byte>& body) {
+  const std::array<std::uint32_t, 4> words{16, abi::kExtGroups, 1, group};
+  body.assign(16, std::byte{0});
+  copy_bytes(body, std::as_bytes(std::span(words)));
+  return fuse::Creation::parse(body).value();
+}
+
+TEST_F(CredentialsTest, a_group_that_the_guest_names_counts_for_that_request_and_no_other) {
+  ASSERT_EQ(::mkdir((dir / "sub").c_str(), 0755), 0);
+  ASSERT_EQ(::chown((dir / "sub").c_str(), 0, 77), 0);
+  ASSERT_EQ(::chmod((dir / "sub").c_str(), 02777), 0);
+  const auto sub = node("sub");
+  std::vector<std::byte> body;
+  const fuse::Creation creation = with_group(77, body);
+  for (const bool prepared : {false, true}) {
+    on_thread(prepared, [&] {
+      const gid_t own[] = {88, 99};
+      if (!prepared) {
+        ASSERT_EQ(::syscall(SYS_setgroups, 2, own), 0);
+      }
+      const std::string suffix = prepared ? "1" : "0";
+      const auto mode_of = [&](const std::string& name, uid_t uid, const fuse::Creation& given) {
+        EXPECT_TRUE(fs->create(call(sub, uid, uid), {O_RDWR, 02775, 0, 0}, NameOf(name + suffix), given).ok());
+        return host("sub/" + name + suffix).st_mode & 07777U;
+      };
+      // Of the directory's group, says the guest: the bit stays.
+      EXPECT_EQ(mode_of("member", kUser, creation), 02775U);
+      EXPECT_EQ(mode_of("stranger", kUser, {}), 0775U);
+      // The same after root, whose identity needs no change.
+      EXPECT_EQ(mode_of("root", 0, creation), 02775U);
+      EXPECT_EQ(mode_of("after-root", kUser, {}), 0775U);
+      gid_t after[8];
+      EXPECT_EQ(::getgroups(8, after), prepared ? 0 : 2);
+      if (!prepared) {
+        EXPECT_EQ(after[0], 88U);
+        EXPECT_EQ(after[1], 99U);
+      }
+      expect_restored();
+    });
+  }
+}
+
+TEST_F(CredentialsTest, a_group_that_does_not_exist_makes_nothing) {
+  std::vector<std::byte> body;
+  const fuse::Creation creation = with_group(0xFFFFFFFF, body);
+  EXPECT_ERRNO(fs->mkdir(call(abi::kRootId, kUser, kGroup), {0755, 0}, NameOf("dir"), creation), EINVAL);
+  EXPECT_ERRNO(fs->mkdir(call(), {0755, 0}, NameOf("dir"), creation), EINVAL);
+  EXPECT_FALSE(exists("dir"));
+  expect_restored();
+}
+
+TEST_F(CredentialsTest, the_umask_of_the_caller_is_applied_here_if_it_was_agreed) {
+  for (const bool prepared : {false, true}) {
+    on_thread(prepared, [&] {
+      if (!prepared) {
+        ASSERT_TRUE(sys::unshare_fs().ok());
+        ::umask(0077);
+      }
+      const std::string suffix = prepared ? "1" : "0";
+      const auto modes = [&](const std::string& name) {
+        EXPECT_TRUE(fs->mkdir(call(), {0777, 0027}, NameOf("d" + name + suffix), {}).ok());
+        EXPECT_TRUE(fs->mknod(call(), {S_IFIFO | 0666, 0, 0027, 0}, NameOf("n" + name + suffix), {}).ok());
+        EXPECT_TRUE(fs->create(call(), {O_RDWR, 0666, 0027, 0}, NameOf("f" + name + suffix), {}).ok());
+        return std::array<unsigned, 3>{host("d" + name + suffix).st_mode & 07777U,
+                                       host("n" + name + suffix).st_mode & 07777U,
+                                       host("f" + name + suffix).st_mode & 07777U};
+      };
+      EXPECT_EQ(modes("agreed"), (std::array<unsigned, 3>{0750, 0640, 0640}));
+      const auto flags = negotiated.flags;
+      negotiated.flags &= ~abi::init_flag::kDontMask;
+      EXPECT_EQ(modes("not"), (std::array<unsigned, 3>{0777, 0666, 0666}));
+      negotiated.flags = flags;
+      EXPECT_EQ(::umask(0), prepared ? 0U : 0077U);
+    });
+  }
+}
+
+TEST_F(CredentialsTest, without_cap_fsetid_a_write_takes_the_bits_and_the_capability_comes_back) {
+  const auto after_write = [&](std::uint32_t write_flags) {
+    put("file", "text");
+    EXPECT_EQ(::chmod((dir / "file").c_str(), 06777), 0);
+    const auto file = node("file");
+    const auto handle = open(file, O_RDWR);
+    EXPECT_TRUE(write(file, handle, 0, "more", write_flags).ok());
+    expect_restored();
+    return host("file").st_mode & 07777U;
+  };
+  for (const bool prepared : {false, true}) {
+    on_thread(prepared, [&] {
+      for (int round = 0; round < 2; ++round) {
+        EXPECT_EQ(after_write(0), 06777U);
+        EXPECT_EQ(after_write(abi::kWriteKillSuidgid), 0777U);
+      }
+      // Capabilities that were taken from the thread meanwhile do not come back.
+      auto less = sys::capabilities().value();
+      const std::uint64_t mknod = std::uint64_t{1} << CAP_MKNOD;
+      less.effective &= ~mknod;
+      less.permitted &= ~mknod;
+      ASSERT_TRUE(sys::set_capabilities(less).ok());
+      passthrough::ScopedKillPriv killing;
+      ASSERT_TRUE(killing.begin(true).ok());
+      EXPECT_FALSE(sys::has_effective_capability(CAP_FSETID));
+      EXPECT_FALSE(sys::has_effective_capability(CAP_MKNOD));
+    });
+  }
+}
+
+TEST_F(CredentialsTest, an_acl_costs_the_setgid_bit_only_if_the_guest_says_so) {
+  // u::rwx g::r-x o::r-x
+  const std::uint8_t acl[] = {2, 0, 0,   0,   1,   0,   7,  0, 255, 255, 255, 255, 4,   0,
+                              5, 0, 255, 255, 255, 255, 32, 0, 5,   0,   255, 255, 255, 255};
+  if (::setxattr(dir.path().c_str(), "system.posix_acl_access", acl, sizeof(acl), 0) != 0) {
+    GTEST_SKIP() << "the file system has no ACLs";
+  }
+  const std::string text = "system.posix_acl_access";
+  std::vector<std::byte> name(text.size() + 1);
+  copy_bytes(name, std::as_bytes(std::span(text)));
+  const auto xattr = fuse::Decoder(name).take_xattr_name();
+  for (const bool prepared : {false, true}) {
+    for (const gid_t group : {gid_t{0}, gid_t{77}}) {
+      on_thread(prepared, [&] {
+        if (!prepared) {
+          // The thread's own groups must not count.
+          const gid_t groups[] = {77};
+          ASSERT_EQ(::syscall(SYS_setgroups, 1, groups), 0);
+        }
+        put("file", "");
+        ASSERT_EQ(::chown((dir / "file").c_str(), kUser, group), 0);
+        ASSERT_EQ(::chmod((dir / "file").c_str(), 02775), 0);
+        const auto file = node("file");
+        const auto set = [&](std::uint32_t flags) {
+          return fs->setxattr(call(file, kUser, kGroup), {sizeof(acl), 0, flags, 0}, xattr.value(),
+                              std::as_bytes(std::span(acl)));
+        };
+        ASSERT_TRUE(set(0).ok());
+        EXPECT_EQ(host("file").st_mode & 07777U, 02755U);
+        ASSERT_TRUE(set(abi::kSetxattrAclKillSgid).ok());
+        EXPECT_EQ(host("file").st_mode & 07777U, 0755U);
+        expect_restored();
+        gid_t after[8];
+        EXPECT_EQ(::getgroups(8, after), prepared ? 0 : 1);
+      });
+    }
+  }
+}
+
 TEST_F(CredentialsTest, the_mode_is_the_guests_whatever_our_umask) {
   for (const bool prepared : {false, true}) {
     on_thread(prepared, [&] {

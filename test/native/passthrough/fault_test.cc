@@ -3,6 +3,7 @@
 #include "support/fault_loop.h"
 
 #include <fcntl.h>
+#include <sys/xattr.h>
 
 #include <atomic>
 
@@ -106,6 +107,46 @@ TEST_F(FaultTest, making) {
   run([&] { return fs->mknod(caller(), {S_IFREG | 0666, 0, 0, 0}, NameOf("new"), {}); }, forgetting());
   run([&] { return fs->symlink(caller(), NameOf("new"), TargetOf("text"), {}); }, forgetting());
   run([&] { return fs->link(call(), {file}, NameOf("new")); }, forgetting());
+}
+
+TEST_F(FaultTest, making_with_umask_and_groups) {
+  const std::array<std::uint32_t, 4> words{16, abi::kExtGroups, 1, 77};
+  const auto creation = fuse::Creation::parse(std::as_bytes(std::span(words))).value();
+  run([&] { return fs->mkdir(caller(), {0777, 0027}, NameOf("new"), creation); }, forgetting());
+  run([&] { return fs->mkdir(call(), {0777, 0027}, NameOf("new"), creation); }, forgetting());
+  run([&] { return fs->mknod(caller(), {S_IFREG | 0666, 0, 0027, 0}, NameOf("new"), creation); }, forgetting());
+}
+
+TEST_F(FaultTest, killing_privileges) {
+  const GuestBuffer buffer("some more text");
+  run([&] {
+    GuestReader reader = buffer.reader();
+    return fs->write(call(file), {handle, 0, 14, abi::kWriteKillSuidgid, 0, 0, 0}, reader);
+  });
+  run([&] { return fs->open(call(file), {O_RDWR | O_TRUNC, abi::kOpenKillSuidgid}); },
+      [&](const auto& opened) { EXPECT_TRUE(fs->release(call(file), {opened.value().fh, 0, 0, 0}).ok()); });
+  abi::SetattrIn in{};
+  in.valid = abi::fattr::kSize | abi::fattr::kKillSuidgid;
+  run([&] { return fs->setattr(call(file), in); });
+}
+
+TEST_F(FaultTest, attributes_of_the_extended_kind) {
+  const std::string text = "user.test";
+  std::vector<std::byte> body(text.size() + 1);
+  copy_bytes(body, std::as_bytes(std::span(text)));
+  const auto name = fuse::Decoder(body).take_xattr_name().value();
+  std::array<std::byte, 64> into;
+  run([&] { return fs->setxattr(call(file), {4, 0, 0, 0}, name, std::as_bytes(std::span("text", 4))); });
+  run([&] {
+    const abi::SetxattrIn in{4, 0, abi::kSetxattrAclKillSgid, 0};
+    return fs->setxattr(call(file, kUser, kUser), in, name, std::as_bytes(std::span("text", 4)));
+  });
+  run([&] { return fs->getxattr(call(file), name, into); });
+  run([&] { return fs->listxattr(call(file), into); });
+  run([&] {
+    EXPECT_EQ(::setxattr((dir / "file").c_str(), text.c_str(), "text", 4, 0), 0);
+    return fs->removexattr(call(file), name);
+  });
 }
 
 TEST_F(FaultTest, create) {

@@ -1,0 +1,144 @@
+// Extended attributes. Names pass two gates, one for each direction: host_xattr_name and guest_xattr_name.
+#include <errno.h>
+#include <linux/limits.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "base/sys.h"
+#include "passthrough/credentials.h"
+#include "passthrough/object_xattr.h"
+#include "passthrough/passthrough_fs.h"
+
+namespace vfs::passthrough {
+
+namespace {
+
+constexpr std::string_view kAccessAcl = "system.posix_acl_access";
+constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
+constexpr std::string_view kTrusted = "trusted.";
+
+// Of a guest that does not say who asks (ALLOW_IDMAP).
+constexpr auto kUnknownId = static_cast<std::uint32_t>(-1);
+
+bool is_acl(std::string_view name) { return name == kAccessAcl || name == kDefaultAcl; }
+
+bool has_flag(const fuse::Call& call, std::uint64_t flag) { return (call.negotiated.flags & flag) != 0; }
+
+// All names of an object, as the host lists them; one buffer per thread, so that warm requests allocate nothing. No
+// list is longer (listxattr(2): E2BIG).
+MutableByteSpan list_buffer() {
+  static thread_local std::vector<std::byte> buffer(XATTR_LIST_MAX);
+  return buffer;
+}
+
+}  // namespace
+
+Result<const char*> PassthroughFs::host_xattr_name(const fuse::Call& call, std::string_view name) const {
+  // A guest that has not taken over the checking of ACLs (POSIX_ACL) must not think that it can set them: they would
+  // decide on the host, and it would not know.
+  if (is_acl(name) && !has_flag(call, abi::init_flag::kPosixAcl)) return Errno(EOPNOTSUPP);
+  return name.data();
+}
+
+std::optional<std::string_view> PassthroughFs::guest_xattr_name(const fuse::Call& call, std::string_view name) const {
+  if (is_acl(name) && !has_flag(call, abi::init_flag::kPosixAcl)) return std::nullopt;
+  // As a local file system: only the privileged see that there are such names. Our own privilege says nothing.
+  if (name.starts_with(kTrusted) && call.uid != 0 && call.uid != kUnknownId) return std::nullopt;
+  return name;
+}
+
+Result<std::size_t> PassthroughFs::getxattr(const fuse::Call& call, const fuse::XattrName& name, MutableByteSpan into) {
+  if (!options_.xattr) return Errno(ENOSYS);
+  VFS_TRY(const auto inode, inodes_.get(call.nodeid));
+  VFS_TRY(const char* const host_name, host_xattr_name(call, name.text()));
+  VFS_TRY(const auto fd, inode->path_fd());
+  const auto length = ObjectXattr(proc_, fd.get()).get(host_name, into);
+  // A mount below the share, without ACLs where the share has them. To the guest it is one file system, and its kernel
+  // takes anything but "there is none" for a failure to check permissions.
+  if (!length.ok() && length.error() == Errno(EOPNOTSUPP) && is_acl(name.text()) && !inode->is_symlink()) {
+    return Errno(ENODATA);
+  }
+  return length;
+}
+
+Status PassthroughFs::setxattr(const fuse::Call& call, const abi::SetxattrIn& in, const fuse::XattrName& name,
+                               ByteSpan value) {
+  if (!options_.xattr) return Errno(ENOSYS);
+  VFS_TRY(const auto inode, inodes_.get(call.nodeid));
+  VFS_TRY(const char* const host_name, host_xattr_name(call, name.text()));
+  VFS_TRY(const auto fd, inode->path_fd());
+  ScopedCredentials credentials;
+  // An ACL sets the group's permissions, so it is a chmod(2): the setgid bit goes if the caller could not set it. The
+  // guest knows that; the host's kernel does it, in the same step.
+  if ((in.setxattr_flags & abi::kSetxattrAclKillSgid) != 0) VFS_CHECK(credentials.become_outsider(call.gid));
+  return ObjectXattr(proc_, fd.get()).set(host_name, value, static_cast<int>(in.flags));
+}
+
+Result<std::size_t> PassthroughFs::listxattr(const fuse::Call& call, MutableByteSpan into) {
+  if (!options_.xattr) return Errno(ENOSYS);
+  VFS_TRY(const auto inode, inodes_.get(call.nodeid));
+  VFS_TRY(const auto fd, inode->path_fd());
+  const MutableByteSpan buffer = list_buffer();
+  VFS_TRY(const std::size_t listed, ObjectXattr(proc_, fd.get()).list(buffer));
+  // The length is that of what is shown, also when only the length is asked for.
+  std::size_t length = 0;
+  std::string_view rest = text_of(buffer.first(listed));
+  while (!rest.empty()) {
+    const std::string_view host_name = rest.substr(0, rest.find('\0'));
+    rest.remove_prefix(std::min(host_name.size() + 1, rest.size()));
+    const auto name = guest_xattr_name(call, host_name);
+    if (!name.has_value()) continue;
+    const std::size_t end = length + name->size() + 1;
+    if (!into.empty()) {
+      if (end > into.size()) return Errno(ERANGE);
+      copy_bytes(into.subspan(length), std::as_bytes(std::span(*name)));
+      into[end - 1] = std::byte{0};
+    }
+    length = end;
+  }
+  return length;
+}
+
+Status PassthroughFs::removexattr(const fuse::Call& call, const fuse::XattrName& name) {
+  if (!options_.xattr) return Errno(ENOSYS);
+  VFS_TRY(const auto inode, inodes_.get(call.nodeid));
+  VFS_TRY(const char* const host_name, host_xattr_name(call, name.text()));
+  VFS_TRY(const auto fd, inode->path_fd());
+  return ObjectXattr(proc_, fd.get()).remove(host_name);
+}
+
+Result<bool> PassthroughFs::has_default_acl(int directory) const {
+  const auto size = ObjectXattr(proc_, directory).get(kDefaultAcl.data(), {});
+  if (size.ok()) return true;
+  if (size.error() == Errno(ENODATA) || size.error() == Errno(EOPNOTSUPP)) return false;
+  // Unreadable: as if there were one, because permissions too few are the lesser evil.
+  if (size.error() == Errno(EACCES)) return true;
+  return size.error();
+}
+
+Result<bool> PassthroughFs::supports_acls(const ProcFd& proc, int root) {
+  const auto size = ObjectXattr(proc, root).get(kAccessAcl.data(), {});
+  if (size.ok() || size.error() == Errno(ENODATA)) return true;
+  // No ACLs on this file system or mount, or none for us.
+  for (const int reason : {EOPNOTSUPP, ENOSYS, EPERM, EACCES}) {
+    if (size.error() == Errno(reason)) return false;
+  }
+  return size.error();
+}
+
+Status PassthroughFs::set_labels(const fuse::Call& call, const Created& created, int fd) {
+  for (const auto& context : created.creation->security_contexts()) {
+    if (host_.labels == LabelSupport::kNone || !is_label(context)) continue;
+    // The kernel of the host has done it.
+    if (host_.labels == LabelSupport::kFsCreate && context.name == kSelinuxAttribute) continue;
+    VFS_TRY(const char* const host_name, host_xattr_name(call, context.name));
+    const auto set = ObjectXattr(proc_, fd).set(host_name, context.value, 0);
+    // A file system without such attributes: the object is as unlabelled as everything on it, which a guest's policy
+    // has a rule for. To refuse would make the mount useless.
+    if (!set.ok() && set.error() != Errno(EOPNOTSUPP)) return set.error();
+  }
+  return Unit{};
+}
+
+}  // namespace vfs::passthrough
