@@ -45,6 +45,10 @@ export const ERRORS = {
     title: 'Invalid configuration value',
     meaning: 'The value of a configuration key has the wrong type or is out of range.',
   },
+  ERR_VIRTIOFS_CONFIG_CONFLICT: {
+    title: 'Configuration keys contradict each other',
+    meaning: 'Two keys of a configuration exclude each other. The message names both and says why.',
+  },
   ERR_VIRTIOFS_SHARE_NOT_FOUND: {
     title: 'Share root does not exist',
     meaning: 'The directory to share is not there.',
@@ -111,7 +115,7 @@ export const ERRORS = {
   },
   ERR_VIRTIOFS_NOT_SUPPORTED: {
     title: 'Not supported',
-    meaning: 'The operation does not exist in this version.',
+    meaning: 'The operation, or what the configuration asks for, does not exist in this version.',
   },
   ERR_VIRTIOFS_SYSTEM: {
     title: 'System call failed',

@@ -9,6 +9,7 @@
  */
 import { EventEmitter } from 'node:events';
 import { types } from 'node:util';
+import { nativeShareOptions } from './config/native-options.js';
 import { VirtioFsError, fromNative, native } from './errors.js';
 import { GuestMemory } from './guest-memory.js';
 import { Lane } from './lane.js';
@@ -365,18 +366,7 @@ function deviceConfig(options: ParsedOptions): Uint8Array {
 
 function createDevice(options: ParsedOptions, onEvent: (event: NativeDeviceEvent) => void): NativeDevice {
   const { tag, sharedDir, requestQueues, poolThreads, config } = options;
-  const timeoutMs = Math.round(config.timeout * 1000);
-  const flat = {
-    tag,
-    sharedDir,
-    requestQueues,
-    poolThreads,
-    entryTimeoutMs: timeoutMs,
-    attrTimeoutMs: timeoutMs,
-    negativeTimeoutMs: Math.round(config.negativeTimeout * 1000),
-    cachePolicy: config.cachePolicy,
-    writeback: config.writeback,
-  };
+  const flat = { tag, sharedDir, requestQueues, poolThreads, ...nativeShareOptions(config) };
   const binding = loadBinding();
   try {
     return binding.createDevice(flat, onEvent);

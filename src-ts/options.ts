@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import { VirtioFsError } from './errors.js';
 import { didYouMean } from './closest.js';
-import { parseConfig, type Config, type ConfigObject } from './config.js';
+import { parseConfig, type Config, type ConfigObject } from './config/index.js';
 
 /** Options of a new FsBackend. */
 export interface FsBackendOptions {

@@ -45,15 +45,19 @@ function errorRows() {
   return Object.entries(load('errors.js').ERRORS).map(([code, { meaning }]) => [code, meaning]);
 }
 
-const KINDS = { seconds: 'seconds', boolean: 'true or false', cachePolicy: 'never, auto, always, metadata' };
-
 function configRows() {
-  return Object.entries(load('config.js').CONFIG_KEYS).map(([key, row]) => [
-    [key, ...row.aliases].join(', '),
-    row.property,
-    KINDS[row.kind],
-    String(row.default),
+  return Object.entries(load('config/index.js').CONFIG_KEYS).map(([property, row]) => [
+    [row.key, ...row.aliases].join(', '),
+    property,
+    row.kind.accepts,
+    defaultText(row.default),
+    row.meaning,
   ]);
+}
+
+function defaultText(value) {
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(' ');
+  return typeof value === 'object' ? value.dependsOn : String(value);
 }
 
 function optionRows() {

@@ -22,7 +22,7 @@ export interface CliOutput {
 type ServeCommand = Extract<CliCommand, { kind: 'serve' }>;
 
 /** Codes that mean: the user asked for something that cannot be, and nothing was tried. */
-const USAGE = /^ERR_VIRTIOFS_(USAGE|OPTION_|TAG_|CONFIG_|SANDBOX_)/;
+const USAGE = /^ERR_VIRTIOFS_(USAGE|OPTION_|TAG_|CONFIG_|SANDBOX_|NOT_SUPPORTED)/;
 
 /** Runs the command to its end and returns the exit code; never rejects. `stop` resolves when it is to end. */
 export async function run(args: readonly string[], output: CliOutput, stop: Promise<string>): Promise<number> {

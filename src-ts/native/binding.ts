@@ -46,8 +46,101 @@ export interface NativeMemory {
 /** How guests may cache; see docs/config.md. */
 export type NativeCachePolicy = 'never' | 'auto' | 'always' | 'metadata';
 
-/** Normalised, flat options. Every field is present. */
-export interface NativeDeviceOptions {
+/** A rule for names of extended attributes; the first that matches decides, and a name that none matches is refused. */
+export interface NativeXattrRule {
+  readonly type: 'prefix' | 'ok' | 'bad' | 'unsupported';
+  readonly scope: 'client' | 'server' | 'all';
+  /** Begins the names that the guest sends; at most 255 bytes of UTF-8. */
+  readonly key: string;
+  /** Begins the names that the host lists; at most 255 bytes of UTF-8. */
+  readonly prepend: string;
+}
+
+/** What becomes of `count` ids from `from` on. */
+export interface NativeIdRange {
+  /** `shift`: id - from + to; `squash`: to; `forbid`: refused. */
+  readonly kind: 'shift' | 'squash' | 'forbid';
+  readonly from: number;
+  readonly to: number;
+  readonly count: number;
+}
+
+/** Ids in both directions, each ordered by `from` and without overlaps. An id in no range stays as it is. */
+export interface NativeIdRanges {
+  readonly guestToHost: readonly NativeIdRange[];
+  readonly hostToGuest: readonly NativeIdRange[];
+}
+
+/** Identity by path. Of the rules whose path contains a file, the one with the longest path holds. */
+export interface NativeUgidRule {
+  readonly guestUid: number;
+  readonly guestGid: number;
+  readonly hostUid: number;
+  readonly hostGid: number;
+  /** 0 to 0o777. */
+  readonly umask: number;
+  /** `/`, or `/a/b`: absolute in the share, with single slashes, no `.` or `..`, and none at the end. No two are equal. */
+  readonly path: string;
+}
+
+/** How the share is served; docs/config.md explains each key. Consistent and complete. */
+export interface NativeShareOptions {
+  /** Validity of entries in the guest, milliseconds; fractions down to a nanosecond. */
+  readonly entryTimeoutMs: number;
+  /** Validity of attributes in the guest, milliseconds; fractions down to a nanosecond. */
+  readonly attrTimeoutMs: number;
+  /** Validity of "no such entry" answers, milliseconds; fractions down to a nanosecond; 0: not cached. */
+  readonly negativeTimeoutMs: number;
+  readonly cachePolicy: NativeCachePolicy;
+  readonly writeback: boolean;
+  /** FUSE_DIRECT_IO_ALLOW_MMAP. */
+  readonly allowMmap: boolean;
+  /** O_DIRECT reaches the host. */
+  readonly allowDirectIo: boolean;
+  /** O_NOATIME reaches the host. */
+  readonly preserveNoatime: boolean;
+  /** Bytes; a power of two, 4096 to 134217728. */
+  readonly maxWrite: number;
+  readonly readdirplus: boolean;
+  readonly readOnly: boolean;
+  readonly xattr: boolean;
+  /** In their order. Empty: names are as they are. */
+  readonly xattrRules: readonly NativeXattrRule[];
+  /** The ready-made rules for security.*; `xattrRules` is then empty. */
+  readonly rewriteSecurityXattrs: boolean;
+  /** FUSE_POSIX_ACL. */
+  readonly posixAcl: boolean;
+  /** FUSE_SECURITY_CTX. */
+  readonly securityCtx: boolean;
+  /** None, FUSE_HANDLE_KILLPRIV, or FUSE_HANDLE_KILLPRIV_V2. */
+  readonly killpriv: 'off' | 'v1' | 'v2';
+  readonly asciiCasefold: boolean;
+  /** FUSE_SUBMOUNTS. */
+  readonly announceSubmounts: boolean;
+  readonly inodeFileHandles: 'never' | 'prefer' | 'mandatory';
+  /** 0: what the process can spare. */
+  readonly descriptorsMax: number;
+  /** FUSE_POSIX_LOCKS. */
+  readonly posixLocks: boolean;
+  /** FUSE_FLOCK_LOCKS. */
+  readonly flock: boolean;
+  readonly uidRanges: NativeIdRanges;
+  readonly gidRanges: NativeIdRanges;
+  readonly ugidMap: readonly NativeUgidRule[];
+  readonly overrideStat: boolean;
+  /** Registrations by FS_IOC_SETPERMISSION, 0 to 65535. */
+  readonly maxDynamicPerm: number;
+  /** Registrations by FS_IOC_SETPATHXATTR, 0 to 65535. */
+  readonly maxDynamicXattr: number;
+  readonly privilegedQuotaUids: readonly number[];
+  readonly openAtomic: boolean;
+  readonly chromeosTmpfile: boolean;
+  /** FUSE_NO_OPEN_SUPPORT and FUSE_NO_OPENDIR_SUPPORT. */
+  readonly zeroMessageOpen: boolean;
+}
+
+/** Normalised options. Every field is present. */
+export interface NativeDeviceOptions extends NativeShareOptions {
   /** 1 to 36 bytes of UTF-8. */
   readonly tag: string;
   /** Directory to share, opened at construction; the path is not used again. */
@@ -56,14 +149,6 @@ export interface NativeDeviceOptions {
   readonly requestQueues: number;
   /** Threads for requests that may block, 1 to 64; started when first needed. */
   readonly poolThreads: number;
-  /** Validity of entries in the guest, milliseconds. */
-  readonly entryTimeoutMs: number;
-  /** Validity of attributes in the guest, milliseconds. */
-  readonly attrTimeoutMs: number;
-  /** Validity of "no such entry" answers, milliseconds; 0: not cached. */
-  readonly negativeTimeoutMs: number;
-  readonly cachePolicy: NativeCachePolicy;
-  readonly writeback: boolean;
 }
 
 /** A split virtqueue (virtio 1.3 §2.7) as the driver set it up. */

@@ -130,6 +130,7 @@ describe('run', () => {
     const base = ['--disable-sandbox', '--socket-path', '/nowhere/s'];
     expect(await start([...base, '--shared-dir', '/d', '--tag', 'x'.repeat(40)]).code).toBe(2);
     expect(await start([...base, '--shared-dir', '/d', '--tag', 't', '--cfg', 'banana']).code).toBe(2);
+    expect(await start([...base, '--shared-dir', '/d', '--tag', 't', '--cfg', 'dax']).code).toBe(2);
     fake.current.failDevice = Object.assign(new Error('open'), { code: 'ESYSTEM', errno: 2, syscall: 'open' });
     expect(await start([...base, '--shared-dir', '/d', '--tag', 't']).code).toBe(1);
   });

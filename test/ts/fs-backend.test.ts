@@ -1,6 +1,7 @@
 import { describe, expect, jest, test } from '@jest/globals';
 import { FsBackend, GuestMemory, type FsBackendOptions, type QueueSetup } from 'virtio-fs';
 import { systemError } from './support/fake-sockets.js';
+import { config, nativeOptions } from './support/internal.js';
 import { codeOf, settle, useFakeBinding } from './support/with-fake.js';
 
 const fake = useFakeBinding();
@@ -18,8 +19,10 @@ const SETUP: QueueSetup = { ...RING, kick: 10, call: 11 };
 
 describe('the device', () => {
   test('gets normalised options', () => {
-    makeBackend({ requestQueues: 3, config: 'timeout=0.5,negative_timeout=2,cache=never,writeback' });
+    const text = 'timeout=0.5,negative_timeout=2,cache=never,writeback';
+    makeBackend({ requestQueues: 3, config: text });
     expect(fake.current.device.options).toEqual({
+      ...nativeOptions.nativeShareOptions(config.parseConfig(text)),
       tag: 'work',
       sharedDir: '/srv',
       requestQueues: 3,

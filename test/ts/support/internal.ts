@@ -15,7 +15,8 @@ function load<T>(path: string): T {
 
 /* eslint-disable @typescript-eslint/consistent-type-imports -- the types of what is loaded by path at run time */
 export const closest = load<typeof import('../../../dist/closest.js')>('closest.js');
-export const config = load<typeof import('../../../dist/config.js')>('config.js');
+export const config = load<typeof import('../../../dist/config/index.js')>('config/index.js');
+export const nativeOptions = load<typeof import('../../../dist/config/native-options.js')>('config/native-options.js');
 export const errors = load<typeof import('../../../dist/errors.js')>('errors.js');
 export const lane = load<typeof import('../../../dist/lane.js')>('lane.js');
 export const loader = load<typeof import('../../../dist/native/load.js')>('native/load.js');

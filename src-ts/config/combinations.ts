@@ -1,0 +1,145 @@
+/**
+ * What the keys of a configuration say together: defaults that depend on other keys, and combinations that cannot be.
+ * A key that was not given yields; two that were given and contradict each other are an error.
+ */
+import { VirtioFsError } from '../errors.js';
+import { CONFIG_KEYS } from './keys.js';
+import type { Config } from './types.js';
+import { fateOf } from './xattrmap.js';
+
+type Property = keyof Config;
+
+/** The values that were given, checked. */
+export type Given = ReadonlyMap<Property, Config[Property]>;
+
+interface Conflict {
+  /** The keys that exclude each other, in the order of the message. */
+  readonly keys: readonly [Property, Property];
+  readonly when: (config: Config) => boolean;
+  readonly why: string;
+}
+
+const translates = (config: Config): boolean => config.translateUid.length > 0 || config.translateGid.length > 0;
+/** The host keeps ACLs only under their own names. */
+const keepsAcls = ({ xattrmap }: Config): boolean =>
+  ['system.posix_acl_access', 'system.posix_acl_default'].every((name) => fateOf(xattrmap, name) === 'same');
+const keepsLabels = ({ xattrmap }: Config): boolean => fateOf(xattrmap, 'security.selinux') !== 'refused';
+/** The keys that mean something only with extended attributes. */
+const ON_XATTRS = ['posixAcl', 'securityCtx', 'rewriteSecurityXattrs', 'overrideStat'] as const;
+
+const CONFLICTS: readonly Conflict[] = [
+  {
+    keys: ['asciiCasefold', 'negativeTimeout'],
+    when: (config) => config.asciiCasefold && config.negativeTimeout > 0,
+    why: 'the guest would remember that a spelling is missing after a file was made under another',
+  },
+  ...ON_XATTRS.map((property): Conflict => ({
+    keys: [property, 'xattr'],
+    when: (config) => config[property] && !config.xattr,
+    why: 'it is kept in extended attributes, which are switched off',
+  })),
+  {
+    keys: ['xattrmap', 'xattr'],
+    when: (config) => config.xattrmap.length > 0 && !config.xattr,
+    why: 'there are no names to map when extended attributes are switched off',
+  },
+  {
+    keys: ['maxDynamicXattr', 'xattr'],
+    when: (config) => config.maxDynamicXattr > 0 && !config.xattr,
+    why: 'the guest could register attributes but not read them',
+  },
+  {
+    keys: ['rewriteSecurityXattrs', 'xattrmap'],
+    when: (config) => config.rewriteSecurityXattrs && config.xattrmap.length > 0,
+    why: 'both map names; ":map:security.:user.virtiofs.:" is the rule for the former',
+  },
+  {
+    keys: ['posixAcl', 'xattrmap'],
+    when: (config) => config.posixAcl && !keepsAcls(config),
+    why: 'the rules do not let system.posix_acl_access and system.posix_acl_default pass as they are',
+  },
+  {
+    keys: ['securityCtx', 'xattrmap'],
+    when: (config) => config.securityCtx && !keepsLabels(config),
+    why: 'the rules refuse security.selinux',
+  },
+  {
+    keys: ['securityCtx', 'maxDynamicXattr'],
+    when: (config) => config.securityCtx && config.maxDynamicXattr > 0,
+    why: 'a label would come from the guest at creation and by path afterwards',
+  },
+  ...(['translateUid', 'translateGid'] as const).flatMap((property): Conflict[] => [
+    {
+      keys: ['posixAcl', property],
+      when: (config) => config.posixAcl && config[property].length > 0,
+      why: 'the ids inside an ACL would not be translated',
+    },
+    {
+      keys: ['overrideStat', property],
+      when: (config) => config.overrideStat && config[property].length > 0,
+      why: 'the attribute holds the ids that the guest sees, so that there is nothing to translate',
+    },
+    {
+      keys: ['ugidMap', property],
+      when: (config) => config.ugidMap.length > 0 && config[property].length > 0,
+      why: 'both say which id the host uses',
+    },
+  ]),
+  {
+    keys: ['overrideStat', 'posixAcl'],
+    when: (config) => config.overrideStat && config.posixAcl,
+    why: 'the host would derive the ACL from a mode that is not the one the guest sees',
+  },
+  {
+    keys: ['overrideStat', 'ugidMap'],
+    when: (config) => config.overrideStat && config.ugidMap.length > 0,
+    why: 'both say which owner the guest sees',
+  },
+  {
+    keys: ['zeroMessageOpen', 'cachePolicy'],
+    when: (config) => config.zeroMessageOpen && config.cachePolicy !== 'always',
+    why: 'only with "always", because a guest that opens without a message keeps its cache',
+  },
+  ...(['posixLocks', 'flock'] as const).map((property): Conflict => ({
+    keys: ['zeroMessageOpen', property],
+    when: (config) => config.zeroMessageOpen && config[property],
+    why: 'there are no open files on the host that could own locks',
+  })),
+  {
+    keys: ['killpriv', 'writeback'],
+    when: (config) => config.killpriv === 'v1' && config.writeback,
+    why: 'v1 needs to know who writes, which collected writes do not say; v2 works',
+  },
+];
+
+/**
+ * The complete configuration. `nameOf` is how the user calls a property. Throws ERR_VIRTIOFS_CONFIG_CONFLICT, and
+ * ERR_VIRTIOFS_NOT_SUPPORTED for DAX.
+ */
+export function combine(given: Given, nameOf: (property: Property) => string): Config {
+  const config = withDefaults(given);
+  if (config.useDax) {
+    const detail = `"${nameOf('useDax')}" is true, but there is no DAX window yet`;
+    throw new VirtioFsError('ERR_VIRTIOFS_NOT_SUPPORTED', { detail });
+  }
+  const conflict = CONFLICTS.find(({ when }) => when(config));
+  if (conflict === undefined) return config;
+  const [one, other] = conflict.keys.map((property) => `"${nameOf(property)}"`);
+  throw new VirtioFsError('ERR_VIRTIOFS_CONFIG_CONFLICT', { detail: `${one} and ${other}: ${conflict.why}` });
+}
+
+function withDefaults(given: Given): Config {
+  const entries = Object.entries(CONFIG_KEYS).map(([property, row]) => {
+    return [property, given.get(property as Property) ?? row.default] as const;
+  });
+  const config = Object.fromEntries(entries) as unknown as Config;
+  const { timeout, xattr } = config;
+  const dependent: Partial<Config> = {
+    entryTimeout: timeout,
+    attrTimeout: timeout,
+    posixAcl: xattr && !translates(config) && !config.overrideStat && keepsAcls(config),
+    securityCtx: xattr && config.maxDynamicXattr === 0 && keepsLabels(config),
+  };
+  const missing = Object.entries(dependent).filter(([property]) => !given.has(property as Property));
+  return { ...config, ...Object.fromEntries(missing) };
+}
