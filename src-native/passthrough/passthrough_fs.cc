@@ -26,17 +26,20 @@ PassthroughFs::PassthroughFs(const PassthroughOptions& options, FdBudget budget,
       root_fd_(root_fd),
       budget_(budget),
       proc_(std::move(proc)),
+      inos_(root->key().device),
       inodes_(std::move(root), budget.limit()),
       files_(budget.limit()),
       directories_(budget.limit()) {}
 
 Result<std::uint64_t> PassthroughFs::init(std::uint32_t session, std::uint64_t offered) {
   using namespace abi::init_flag;
-  std::uint64_t wanted =
-      kAsyncRead | kAtomicOTrunc | kBigWrites | kAutoInvalData | kAsyncDio | kParallelDirops | kCacheSymlinks;
+  std::uint64_t wanted = kAsyncRead | kAtomicOTrunc | kBigWrites | kAutoInvalData | kAsyncDio | kParallelDirops |
+                         kCacheSymlinks | kExportSupport | kHasIoctlDir;
   // The attributes that READDIRPLUS brings would be thrown away at once.
   if (options_.cache != CachePolicy::kNever) wanted |= kDoReaddirplus | kReaddirplusAuto;
   if (options_.writeback) wanted |= kWritebackCache;
+  if (options_.announce_submounts) wanted |= kSubmounts;
+  if (options_.allow_mmap) wanted |= kDirectIoAllowMmap;
   // Handles go before the inodes that they hold.
   files_.begin_session(session);
   directories_.begin_session(session);
@@ -50,6 +53,12 @@ void PassthroughFs::destroy() {
   inodes_.begin_session(kNoSession);
 }
 
+abi::Attr PassthroughFs::to_guest(const struct statx& from) const {
+  abi::Attr attr = to_attr(from);
+  attr.ino = inos_.number(key_of(from).device, from.stx_ino);
+  return attr;
+}
+
 abi::EntryOut PassthroughFs::entry(const Found& found) const {
   abi::EntryOut out{};
   out.nodeid = found.inode->id();
@@ -59,14 +68,14 @@ abi::EntryOut PassthroughFs::entry(const Found& found) const {
   out.entry_valid_nsec = entry_timeout_.rest;
   out.attr_valid = attr_timeout_.seconds;
   out.attr_valid_nsec = attr_timeout_.rest;
-  out.attr = to_attr(found.attributes);
+  out.attr = to_guest(found.attributes);
   return out;
 }
 
 Result<abi::AttrOut> PassthroughFs::attributes(const Inode& inode) const {
   VFS_TRY(const auto fd, inode.path_fd());
   VFS_TRY(const auto seen, sys::statx(fd.get(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
-  return abi::AttrOut{attr_timeout_.seconds, attr_timeout_.rest, 0, to_attr(seen)};
+  return abi::AttrOut{attr_timeout_.seconds, attr_timeout_.rest, 0, to_guest(seen)};
 }
 
 void PassthroughFs::forget(const fuse::Call&, std::uint64_t nodeid, std::uint64_t count) {
@@ -104,6 +113,9 @@ Status PassthroughFs::access(const fuse::Call& call, const abi::AccessIn& in) {
   // Only guests without default_permissions ask. The caller's supplementary groups are not known, so the answer can
   // be too strict, never too lax. ENOSYS, before Linux 5.8, tells the guest not to ask again.
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
+  // What is no part of the file system (a device, a fifo) can be written all the same, as on any read-only mount.
+  const bool belongs = inode->is_regular() || inode->is_directory() || inode->is_symlink();
+  if (options_.read_only && belongs && (in.mask & W_OK) != 0) return Errno(EROFS);
   return check_access(call, *inode, static_cast<int>(in.mask));
 }
 

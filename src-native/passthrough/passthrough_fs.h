@@ -7,8 +7,8 @@
 // Identity: what is created belongs to the caller (credentials.h). Everything else runs as the daemon, because the
 // guest's kernel has checked the caller's permission (default_permissions is part of every virtio-fs mount).
 //
-// The methods are in one file per topic: passthrough_fs.cc (life, attributes of whole objects), setattr.cc, names.cc,
-// make.cc (what creates), file_io.cc, directory.cc.
+// The methods are in one file per topic: passthrough_fs.cc (life, attributes of whole objects), statx.cc, setattr.cc,
+// names.cc, mounts.cc, make.cc and tmpfile.cc (what creates), file_io.cc, copy.cc, ioctl.cc, directory.cc.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,7 @@
 #include "passthrough/attr.h"
 #include "passthrough/fd_budget.h"
 #include "passthrough/handle.h"
+#include "passthrough/ino_map.h"
 #include "passthrough/inode_table.h"
 #include "passthrough/open_flags.h"
 #include "passthrough/proc_fd.h"
@@ -41,6 +42,12 @@ struct PassthroughOptions {
   std::uint64_t negative_timeout_ns = 0;  // 0: "no such file" is not remembered
   CachePolicy cache = CachePolicy::kAuto;
   bool writeback = false;
+  bool announce_submounts = true;  // directories on other file systems become mounts of the guest
+  bool allow_direct_io = false;    // O_DIRECT reaches the host, whose alignment rules then hold
+  bool preserve_noatime = false;   // O_NOATIME reaches the host, which allows it to an owner only
+  bool allow_mmap = false;         // shared mappings also of files that are not cached
+  // Whoever serves the requests refuses what always writes (fuse::ServerOptions); what depends is refused here.
+  bool read_only = false;
   // For the inodes and handles of all shares of this process together; 0: what it can spare.
   std::size_t descriptors_max = 0;
 };
@@ -59,6 +66,8 @@ class PassthroughFs final : public fuse::FileSystem {
   Result<std::uint64_t> init(std::uint32_t session, std::uint64_t offered) override;
   void destroy() override;
   Result<abi::EntryOut> lookup(const fuse::Call&, const fuse::Name&) override;
+  Result<abi::EntryOut> lookup_self(const fuse::Call&) override;
+  Result<abi::EntryOut> lookup_parent(const fuse::Call&) override;
   void forget(const fuse::Call&, std::uint64_t nodeid, std::uint64_t count) override;
   Result<abi::AttrOut> getattr(const fuse::Call&, const abi::GetattrIn&) override;
   Result<abi::AttrOut> setattr(const fuse::Call&, const abi::SetattrIn&) override;
@@ -90,6 +99,12 @@ class PassthroughFs final : public fuse::FileSystem {
   Status access(const fuse::Call&, const abi::AccessIn&) override;
   Status fallocate(const fuse::Call&, const abi::FallocateIn&) override;
   Result<abi::LseekOut> lseek(const fuse::Call&, const abi::LseekIn&) override;
+  Result<abi::StatxOut> statx(const fuse::Call&, const abi::StatxIn&) override;
+  Result<abi::CopyFileRangeOut> copy_file_range(const fuse::Call&, const abi::CopyFileRangeIn&) override;
+  Status syncfs(const fuse::Call&, const abi::SyncfsIn&) override;
+  Result<abi::CreateOut> tmpfile(const fuse::Call&, const abi::CreateIn&, const fuse::IgnoredName&,
+                                 const fuse::Creation&) override;
+  Result<IoctlAnswer> ioctl(const fuse::Call&, const abi::IoctlIn&, ByteSpan, MutableByteSpan) override;
 
  private:
   // An inode that was counted as looked up, and what the host says of it.
@@ -108,8 +123,16 @@ class PassthroughFs final : public fuse::FileSystem {
   PassthroughFs(const PassthroughOptions& options, FdBudget budget, ProcFd proc, int root_fd,
                 std::shared_ptr<Inode> root);
 
+  // As the guest sees it: with its number (InoMap).
+  abi::Attr to_guest(const struct statx& from) const;
   abi::EntryOut entry(const Found& found) const;
   Result<abi::AttrOut> attributes(const Inode& inode) const;
+
+  // mounts.cc
+  bool announces_mounts(const fuse::Call& call) const;
+  // The entry of something in `parent`, marked if it is a mount.
+  abi::EntryOut entry_below(const fuse::Call& call, const Inode& parent, const Found& found) const;
+  Status check_inside(int directory) const;
 
   // names.cc. All of them count one lookup on success. `directory` is an O_PATH descriptor.
   Result<Found> find(const fuse::Call& call, int directory, const char* name);
@@ -131,11 +154,24 @@ class PassthroughFs final : public fuse::FileSystem {
   Result<bool> has_default_acl(int directory) const;
   Result<abi::CreateOut> create_new(const fuse::Call&, const abi::CreateIn&, const OpenFlags&, const fuse::Name&);
   Result<abi::CreateOut> open_existing(const fuse::Call&, const OpenFlags&, const fuse::Name&);
+  Result<abi::CreateOut> open_unchanged(const fuse::Call&, const OpenFlags&, const fuse::Name&, bool exclusive);
+  // The answer to CREATE and TMPFILE: node and handle of what has just been made.
+  Result<abi::CreateOut> hand_out(const fuse::Call& call, UniqueFd fd, const OpenFlags& flags, const Created& created,
+                                  FdBudget::Token inode_token, FdBudget::Token handle_token);
   Status check_access(const fuse::Call& call, const Inode& inode, int mask) const;
 
   // file_io.cc
   Result<HandleId> open_file(const fuse::Call& call, const std::shared_ptr<Inode>& inode, const OpenFlags& flags);
   abi::OpenOut file_opened(HandleId id) const;
+  Result<OpenFlags> open_flags(std::uint32_t guest, const fuse::Call& call) const;
+
+  // ioctl.cc
+  Result<IoctlAnswer> change_by_ioctl(const fuse::Call& call, const abi::IoctlIn& in, const Inode& inode, int fd,
+                                      ByteSpan data);
+  Result<IoctlAnswer> set_flags(const fuse::Call& call, const Inode& inode, int fd, ByteSpan data);
+  Result<IoctlAnswer> set_extended_flags(const fuse::Call& call, const Inode& inode, int fd, ByteSpan data);
+  Result<IoctlAnswer> enable_verity(const fuse::Call& call, const Inode& inode, int fd, ByteSpan data);
+  Status check_flags_owner(const fuse::Call& call, const Inode& inode, bool protects) const;
 
   const PassthroughOptions options_;
   const Timeout entry_timeout_;
@@ -144,6 +180,7 @@ class PassthroughFs final : public fuse::FileSystem {
   const int root_fd_;  // of the inode table's root
   const FdBudget budget_;
   const ProcFd proc_;
+  mutable InoMap inos_;
   InodeTable inodes_;
   HandleTable<FileHandle> files_;
   HandleTable<DirHandle> directories_;
