@@ -6,7 +6,7 @@ import fs = require('node:fs');
 import os = require('node:os');
 import path = require('node:path');
 import { afterEach, beforeEach, describe, expect } from '@jest/globals';
-import { FsBackend } from 'virtio-fs';
+import { FsBackend, type ConfigObject } from 'virtio-fs';
 import { LoopbackGuest, type LoopbackOptions } from 'virtio-fs/testing';
 
 export interface Variant {
@@ -32,7 +32,7 @@ export class Harness {
   readonly variant: Variant;
   readonly #guests: LoopbackGuest[] = [];
 
-  constructor(variant: Variant) {
+  constructor(variant: Variant, config: ConfigObject = {}) {
     this.variant = variant;
     // Real path: the tests compare paths.
     this.root = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'virtio-fs-conformance-')));
@@ -40,7 +40,7 @@ export class Harness {
     this.twin = path.join(this.root, 'twin');
     fs.mkdirSync(this.share);
     fs.mkdirSync(this.twin);
-    this.backend = new FsBackend({ tag: 'test', sharedDir: this.share, requestQueues: variant.requestQueues });
+    this.backend = new FsBackend({ tag: 'test', sharedDir: this.share, requestQueues: variant.requestQueues, config });
   }
 
   /** A backend has one guest at a time: the one before is shut down. */
@@ -79,18 +79,19 @@ export class Harness {
   }
 }
 
-/** Declares a suite for each variant. The guest is booted with `options` before each test. */
+/** Declares a suite for each variant. The guest is booted with `options` before each test, on a share as configured. */
 export function conformance(
   title: string,
   suite: (current: () => Harness, variant: Variant) => void,
   options: LoopbackOptions = {},
+  config: ConfigObject = {},
 ): void {
   describe.each(VARIANTS.map((variant) => [variant.name, variant] as const))(`${title}: %s`, (_name, variant) => {
     let harness: Harness;
     beforeEach(async () => {
       // The guest's processes and the oracle must have the same.
       process.umask(0o022);
-      harness = new Harness(variant);
+      harness = new Harness(variant, config);
       await harness.boot(options);
     });
     afterEach(() => harness.end());
