@@ -27,6 +27,11 @@ std::uint64_t ms_to_ns(const Napi::Value& value) {
   return static_cast<std::uint64_t>(value.As<Napi::Number>().DoubleValue() * 1e6);
 }
 
+// Leaves `option` as it is where the object has no such property.
+void take_boolean(const Napi::Object& given, const char* property, bool& option) {
+  if (given.Has(property)) option = given.Get(property).As<Napi::Boolean>().Value();
+}
+
 passthrough::CachePolicy cache_policy(const std::string& name) {
   if (name == "never") return passthrough::CachePolicy::kNever;
   if (name == "always") return passthrough::CachePolicy::kAlways;
@@ -61,6 +66,12 @@ device::DeviceOptions options_from(const Napi::Object& given) {
   if (given.Has("killpriv")) {
     options.share.killpriv = kill_priv(given.Get("killpriv").As<Napi::String>().Utf8Value());
   }
+  take_boolean(given, "announceSubmounts", options.share.announce_submounts);
+  take_boolean(given, "allowDirectIo", options.share.allow_direct_io);
+  take_boolean(given, "preserveNoatime", options.share.preserve_noatime);
+  take_boolean(given, "allowMmap", options.share.allow_mmap);
+  take_boolean(given, "readOnly", options.share.read_only);
+  if (given.Has("maxWrite")) options.write_bytes_max = to_u32(given.Get("maxWrite"));
   return options;
 }
 

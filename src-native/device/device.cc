@@ -31,7 +31,8 @@ Device::Device(const DeviceOptions& options, std::unique_ptr<passthrough::Passth
     : tag_(options.tag),
       observer_(observer),
       fs_(std::move(fs)),
-      server_(*fs_, fuse::ServerOptions{}),
+      server_(*fs_,
+              fuse::ServerOptions{.write_bytes_max = options.write_bytes_max, .read_only = options.share.read_only}),
       pool_("v_fs:" + options.tag, options.pool_threads, &passthrough::prepare_thread) {
   server_.set_canceller(&pool_);
 }

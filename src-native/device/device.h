@@ -21,6 +21,7 @@ struct DeviceOptions {
   std::string tag;          // names the threads
   unsigned request_queues;  // besides the hiprio queue; any number
   unsigned pool_threads;
+  std::uint32_t write_bytes_max = 1U << 20;  // of one WRITE or READ; a whole number of pages
   passthrough::PassthroughOptions share;
 };
 

@@ -12,6 +12,15 @@ namespace {
 constexpr std::uint64_t kServerFlags = abi::init_flag::kMaxPages | abi::init_flag::kInitExt;
 
 constexpr std::uint32_t kPageBytes = 4096;  // of FUSE's page counts on every guest that we know
+constexpr std::uint32_t kPagesMax = 65535;  // InitOut::max_pages has 16 bits
+// Of a guest that has no MAX_PAGES (FUSE_DEFAULT_MAX_PAGES_PER_REQ).
+constexpr std::uint32_t kPagesDefault = 32;
+
+// What one request may carry: as many bytes as the server takes, in as many pages as the guest can put into one.
+std::uint32_t transfer_max(const ServerOptions& options, std::uint64_t flags) {
+  const bool counted = (flags & abi::init_flag::kMaxPages) != 0;
+  return std::min(options.write_bytes_max, (counted ? kPagesMax : kPagesDefault) * kPageBytes);
+}
 
 // Linux uses these to bound what it sends in the background; the ring bounds it anyway.
 constexpr std::uint16_t kBackgroundMax = 65535;
@@ -40,7 +49,7 @@ abi::InitOut agreement(const abi::InitIn& in, std::uint32_t minor, std::uint64_t
   out.max_background = kBackgroundMax;
   out.congestion_threshold = kCongestionThreshold;
   out.max_write = write_bytes_max;
-  out.max_pages = static_cast<std::uint16_t>(std::min<std::uint32_t>(write_bytes_max / kPageBytes, 65535));
+  out.max_pages = static_cast<std::uint16_t>(write_bytes_max / kPageBytes);
   out.time_gran = 1;
   return out;
 }
@@ -60,8 +69,10 @@ Result<abi::InitOut> Server::begin_session(const abi::InitIn& in, std::uint32_t 
   const std::uint32_t minor = std::min(in.minor, abi::kKernelMinorVersion);
   session_.minor.store(minor, std::memory_order_relaxed);
   session_.flags.store(flags, std::memory_order_relaxed);
+  const std::uint32_t bytes_max = transfer_max(options_, flags);
+  session_.write_bytes_max.store(bytes_max, std::memory_order_relaxed);
   session_.active.store(true, std::memory_order_release);
-  return agreement(in, minor, flags, options_.write_bytes_max);
+  return agreement(in, minor, flags, bytes_max);
 }
 
 }  // namespace vfs::fuse

@@ -118,6 +118,7 @@ constexpr OpRow op(abi::Opcode opcode, const char* name, std::uint8_t since_mino
           .since_minor = since_minor,
           .wait = wait,
           .answer = Answer::kReply,
+          .effect = Effect::kRead,
           .before_init = false,
           .has_bulk_data = false,
           .fixed_bytes = detail::FixedBytes<typename Shape::Parameters>::value,

@@ -20,12 +20,23 @@ constexpr OpRow special(Opcode opcode, const char* name, std::uint8_t since_mino
           .since_minor = since_minor,
           .wait = wait,
           .answer = Answer::kReply,
+          .effect = Effect::kRead,
           .before_init = false,
           .has_bulk_data = false,
           .fixed_bytes = fixed_bytes,
           .body_bytes = kBodyBytes,
           .reply_bytes = 0,
           .handler = handler};
+}
+
+constexpr OpRow writes(OpRow row) {
+  row.effect = Effect::kWrite;
+  return row;
+}
+
+constexpr OpRow may_write(OpRow row) {
+  row.effect = Effect::kDepends;
+  return row;
 }
 
 // SETXATTR with a value of XATTR_SIZE_MAX; IOCTL with whatever a file's ioctl takes (a verity signature has 16 KiB).
@@ -57,50 +68,50 @@ constexpr std::array kRows{
     special(Opcode::kLookup, "LOOKUP", 0, handle_lookup, 0),
     silent(special(Opcode::kForget, "FORGET", 0, handle_forget, sizeof(abi::ForgetIn)), false),
     op<&FS::getattr>(Opcode::kGetattr, "GETATTR", 0),
-    op<&FS::setattr>(Opcode::kSetattr, "SETATTR", 0),
+    writes(op<&FS::setattr>(Opcode::kSetattr, "SETATTR", 0)),
     special(Opcode::kReadlink, "READLINK", 0, handle_readlink, 0),
-    op<&FS::symlink>(Opcode::kSymlink, "SYMLINK", 0),
-    op<&FS::mknod>(Opcode::kMknod, "MKNOD", 0),
-    op<&FS::mkdir>(Opcode::kMkdir, "MKDIR", 0),
-    op<&FS::unlink>(Opcode::kUnlink, "UNLINK", 0),
-    op<&FS::rmdir>(Opcode::kRmdir, "RMDIR", 0),
-    special(Opcode::kRename, "RENAME", 0, handle_rename, sizeof(abi::RenameIn)),
-    op<&FS::link>(Opcode::kLink, "LINK", 0),
-    op<&FS::open>(Opcode::kOpen, "OPEN", 0),
+    writes(op<&FS::symlink>(Opcode::kSymlink, "SYMLINK", 0)),
+    writes(op<&FS::mknod>(Opcode::kMknod, "MKNOD", 0)),
+    writes(op<&FS::mkdir>(Opcode::kMkdir, "MKDIR", 0)),
+    writes(op<&FS::unlink>(Opcode::kUnlink, "UNLINK", 0)),
+    writes(op<&FS::rmdir>(Opcode::kRmdir, "RMDIR", 0)),
+    writes(special(Opcode::kRename, "RENAME", 0, handle_rename, sizeof(abi::RenameIn))),
+    writes(op<&FS::link>(Opcode::kLink, "LINK", 0)),
+    may_write(op<&FS::open>(Opcode::kOpen, "OPEN", 0)),
     special(Opcode::kRead, "READ", 0, handle_read, sizeof(abi::ReadIn), Wait::kTryFirst),
-    with_data(special(Opcode::kWrite, "WRITE", 0, handle_write, sizeof(abi::WriteIn), Wait::kTryFirst),
-              sizeof(abi::WriteOut)),
+    writes(with_data(special(Opcode::kWrite, "WRITE", 0, handle_write, sizeof(abi::WriteIn), Wait::kTryFirst),
+                     sizeof(abi::WriteOut))),
     op<&FS::statfs>(Opcode::kStatfs, "STATFS", 0),
     op<&FS::release>(Opcode::kRelease, "RELEASE", 0),
     op<&FS::fsync>(Opcode::kFsync, "FSYNC", 0, Wait::kMay),
-    long_body(special(Opcode::kSetxattr, "SETXATTR", 0, handle_setxattr, sizeof(abi::SetxattrInCompat))),
+    writes(long_body(special(Opcode::kSetxattr, "SETXATTR", 0, handle_setxattr, sizeof(abi::SetxattrInCompat)))),
     special(Opcode::kGetxattr, "GETXATTR", 0, handle_getxattr, sizeof(abi::GetxattrIn)),
     special(Opcode::kListxattr, "LISTXATTR", 0, handle_listxattr, sizeof(abi::GetxattrIn)),
-    op<&FS::removexattr>(Opcode::kRemovexattr, "REMOVEXATTR", 0),
+    writes(op<&FS::removexattr>(Opcode::kRemovexattr, "REMOVEXATTR", 0)),
     op<&FS::flush>(Opcode::kFlush, "FLUSH", 0),
     first_of_all(special(Opcode::kInit, "INIT", 0, handle_init, sizeof(abi::InitIn)), sizeof(abi::InitOut)),
     op<&FS::opendir>(Opcode::kOpendir, "OPENDIR", 0),
     special(Opcode::kReaddir, "READDIR", 0, handle_readdir, sizeof(abi::ReadIn)),
     op<&FS::releasedir>(Opcode::kReleasedir, "RELEASEDIR", 0),
     op<&FS::fsyncdir>(Opcode::kFsyncdir, "FSYNCDIR", 0, Wait::kMay),
-    op<&FS::access>(Opcode::kAccess, "ACCESS", 0),
-    op<&FS::create>(Opcode::kCreate, "CREATE", 0),
+    may_write(op<&FS::access>(Opcode::kAccess, "ACCESS", 0)),
+    may_write(op<&FS::create>(Opcode::kCreate, "CREATE", 0)),
     silent(special(Opcode::kInterrupt, "INTERRUPT", 0, handle_interrupt, sizeof(abi::InterruptIn)), false),
     first_of_all(special(Opcode::kDestroy, "DESTROY", 0, handle_destroy, 0), 0),
-    long_body(special(Opcode::kIoctl, "IOCTL", 11, handle_ioctl, sizeof(abi::IoctlIn), Wait::kMay)),
+    may_write(long_body(special(Opcode::kIoctl, "IOCTL", 11, handle_ioctl, sizeof(abi::IoctlIn), Wait::kMay))),
     silent(special(Opcode::kBatchForget, "BATCH_FORGET", 16, handle_batch_forget, sizeof(abi::BatchForgetIn)), true),
-    op<&FS::fallocate>(Opcode::kFallocate, "FALLOCATE", 19, Wait::kMay),
+    writes(op<&FS::fallocate>(Opcode::kFallocate, "FALLOCATE", 19, Wait::kMay)),
     special(Opcode::kReaddirplus, "READDIRPLUS", 21, handle_readdirplus, sizeof(abi::ReadIn)),
-    op<&FS::rename>(Opcode::kRename2, "RENAME2", 23),
+    writes(op<&FS::rename>(Opcode::kRename2, "RENAME2", 23)),
     op<&FS::lseek>(Opcode::kLseek, "LSEEK", 24),
-    special(Opcode::kCopyFileRange, "COPY_FILE_RANGE", 28, handle_copy_file_range, sizeof(abi::CopyFileRangeIn),
-            Wait::kMay),
+    writes(special(Opcode::kCopyFileRange, "COPY_FILE_RANGE", 28, handle_copy_file_range, sizeof(abi::CopyFileRangeIn),
+                   Wait::kMay)),
     op<&FS::syncfs>(Opcode::kSyncfs, "SYNCFS", 34, Wait::kMay),
-    op<&FS::tmpfile>(Opcode::kTmpfile, "TMPFILE", 37),
+    writes(op<&FS::tmpfile>(Opcode::kTmpfile, "TMPFILE", 37)),
     op<&FS::statx>(Opcode::kStatx, "STATX", 39),
-    op<&FS::copy_file_range>(Opcode::kCopyFileRange64, "COPY_FILE_RANGE_64", 45, Wait::kMay),
-    op<&FS::open_atomic>(Opcode::kOpenAtomic, "OPEN_ATOMIC", 0),
-    op<&FS::chromeos_tmpfile>(Opcode::kChromeosTmpfile, "CHROMEOS_TMPFILE", 0),
+    writes(op<&FS::copy_file_range>(Opcode::kCopyFileRange64, "COPY_FILE_RANGE_64", 45, Wait::kMay)),
+    may_write(op<&FS::open_atomic>(Opcode::kOpenAtomic, "OPEN_ATOMIC", 0)),
+    writes(op<&FS::chromeos_tmpfile>(Opcode::kChromeosTmpfile, "CHROMEOS_TMPFILE", 0)),
 };
 
 constexpr std::uint8_t kNoRow = 255;

@@ -19,6 +19,13 @@ enum class Wait : std::uint8_t {
   kMay,       // straight to the pool
 };
 
+// What an operation does to the share.
+enum class Effect : std::uint8_t {
+  kRead,     // nothing that outlives the session, but for times of access
+  kWrite,    // changes it, whatever the parameters are: never served where the share is read-only
+  kDepends,  // on the parameters: the file system decides
+};
+
 // Which answer exists.
 enum class Answer : std::uint8_t {
   kReply,   // a header and, on success, a payload
@@ -38,6 +45,7 @@ struct OpRow {
   std::uint8_t since_minor;  // first 7.x that has it
   Wait wait;
   Answer answer;
+  Effect effect;
   bool before_init;           // allowed when no session is on
   bool has_bulk_data;         // the data behind the parameters stays in guest memory
   std::uint16_t fixed_bytes;  // size of the parameters' structure

@@ -20,6 +20,7 @@ Errno Server::admit(const Request& request) const {
   // As libfuse answers: there is nothing to work on before INIT and after DESTROY.
   if (!session_.active.load(std::memory_order_acquire)) return Errno(EIO);
   if (row->since_minor > session_.minor.load(std::memory_order_relaxed)) return Errno(ENOSYS);
+  if (options_.read_only && row->effect == Effect::kWrite) return Errno(EROFS);
   return Errno(0);
 }
 

@@ -27,7 +27,11 @@ class Canceller {
 };
 
 struct ServerOptions {
-  std::uint32_t write_bytes_max = 1U << 20;  // of one WRITE or READ: what FUSE_INIT promises
+  // Of one WRITE or READ, at most; a whole number of pages. FUSE_INIT promises it to guests that can have more than
+  // 32 pages in a request (MAX_PAGES).
+  std::uint32_t write_bytes_max = 1U << 20;
+  // Operations that write (Effect::kWrite) are answered with EROFS.
+  bool read_only = false;
 };
 
 // Counters of one thread: that thread alone writes them, anybody reads them.
@@ -85,7 +89,8 @@ class Server {
   // --- for the handlers (ops.cc)
   FileSystem& file_system() { return fs_; }
   Call call_of(const Request& request, bool may_wait) const;
-  std::uint32_t write_bytes_max() const { return options_.write_bytes_max; }
+  // Of one WRITE or READ, as INIT settled it.
+  std::uint32_t write_bytes_max() const { return session_.write_bytes_max.load(std::memory_order_relaxed); }
   Canceller* canceller() { return canceller_; }
   Result<abi::InitOut> begin_session(const abi::InitIn& in, std::uint32_t flags2);
 
@@ -95,6 +100,7 @@ class Server {
     std::atomic<std::uint32_t> number{0};
     std::atomic<std::uint32_t> minor{0};
     std::atomic<std::uint64_t> flags{0};
+    std::atomic<std::uint32_t> write_bytes_max{0};
   };
 
   Errno admit(const Request& request) const;

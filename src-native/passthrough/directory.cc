@@ -50,22 +50,31 @@ Result<abi::OpenOut> PassthroughFs::opendir(const fuse::Call& call, const abi::O
 
 Status PassthroughFs::readdir(const fuse::Call& call, const abi::ReadIn& in, fuse::DirectorySink& sink) {
   VFS_TRY(const auto handle, directories_.get(in.fh, call.nodeid));
-  return list(*handle, in.offset,
-              [&](const DirEntry& next) { return sink.add(next.ino, next.cookie, next.type, next.name); });
+  const std::uint64_t device = handle->inode().key().device;
+  return list(*handle, in.offset, [&](const DirEntry& next) {
+    return sink.add(inos_.number(device, next.ino), next.cookie, next.type, next.name);
+  });
 }
 
 Status PassthroughFs::readdirplus(const fuse::Call& call, const abi::ReadIn& in, fuse::DirectoryPlusSink& sink) {
   VFS_TRY(const auto handle, directories_.get(in.fh, call.nodeid));
   const int directory = handle->stream.fd();  // never changes
+  const InodeKey& parent = handle->inode().key();
   return list(*handle, in.offset, [&](const DirEntry& next) {
     if (!sink.fits(next.name.size())) return false;
     abi::EntryOut out{};  // node 0: the guest looks it up when it needs it
+    std::uint64_t ino = inos_.number(parent.device, next.ino);
     if (!is_dot(next.name)) {
       // What vanished meanwhile, or cannot be held for want of descriptors, is listed all the same.
       const auto found = find(call, directory, next.name.data());
-      if (found.ok()) out = entry(found.value());
+      if (found.ok()) {
+        out = entry_below(call, handle->inode(), found.value());
+        // The number of a mount point is that of the directory below the mount, as getdents64(2) gives it. For others
+        // it is the file's own, also where the file has another device than its directory (overlayfs).
+        if (same_mount(parent, found.value().inode->key())) ino = out.attr.ino;
+      }
     }
-    sink.add(out, next.ino, next.cookie, next.type, next.name);
+    sink.add(out, ino, next.cookie, next.type, next.name);
     return true;
   });
 }

@@ -43,6 +43,7 @@ Result<PassthroughFs::HandleId> PassthroughFs::open_file(const fuse::Call& call,
   if (inode->is_directory()) return Errno(EISDIR);
   if (inode->is_symlink()) return Errno(ELOOP);
   if (!inode->is_regular()) return Errno(EACCES);
+  if (options_.read_only && flags.changes) return Errno(EROFS);
   VFS_TRY(auto token, budget_.take());
   VFS_TRY(const auto path_fd, inode->path_fd());
   // Only truncating takes them.
@@ -58,6 +59,8 @@ abi::OpenOut PassthroughFs::file_opened(HandleId id) const {
   switch (options_.cache) {
     case CachePolicy::kNever:
     case CachePolicy::kMetadata:
+      // Not PARALLEL_DIRECT_WRITES: a write(2) that is more than one request would mix with another's, which no local
+      // file system lets happen. The guest takes its lock of the inode for it, as for any other write.
       out.open_flags = abi::fopen::kDirectIo;
       break;
     case CachePolicy::kAlways:
@@ -69,9 +72,13 @@ abi::OpenOut PassthroughFs::file_opened(HandleId id) const {
   return out;
 }
 
+Result<OpenFlags> PassthroughFs::open_flags(std::uint32_t guest, const fuse::Call& call) const {
+  return to_open_flags(guest, call.negotiated, {options_.allow_direct_io, options_.preserve_noatime});
+}
+
 Result<abi::OpenOut> PassthroughFs::open(const fuse::Call& call, const abi::OpenIn& in) {
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
-  VFS_TRY(const OpenFlags flags, to_open_flags(in.flags, call.negotiated));
+  VFS_TRY(const OpenFlags flags, open_flags(in.flags, call));
   VFS_TRY(const auto handle, open_file(call, inode, flags, in.open_flags));
   return file_opened(handle);
 }

@@ -24,6 +24,9 @@ struct InodeKey {
   friend bool operator==(const InodeKey&, const InodeKey&) = default;
 };
 
+// Whether two objects are seen through one mount. Kernels that do not tell mounts apart say so of all.
+inline bool same_mount(const InodeKey& one, const InodeKey& other) { return one.mount_id == other.mount_id; }
+
 // What every statx(2) here asks for.
 inline constexpr unsigned kStatxMask = STATX_BASIC_STATS | STATX_MNT_ID;
 

@@ -21,11 +21,6 @@ constexpr mode_t kPermissionBits = 0777;
 // How often CREATE begins anew when the file that was in its way is gone a moment later.
 constexpr int kAttemptsMax = 3;
 
-// Without DONT_MASK the guest has applied its umask itself.
-mode_t umask_of(const fuse::Call& call, std::uint32_t umask) {
-  return (call.negotiated.flags & abi::init_flag::kDontMask) != 0 ? umask & kPermissionBits : 0;
-}
-
 }  // namespace
 
 template <typename Make>
@@ -112,8 +107,9 @@ Status PassthroughFs::repair_mode(int fd, const Created& created, struct statx& 
 
 Result<abi::CreateOut> PassthroughFs::create(const fuse::Call& call, const abi::CreateIn& in, const fuse::Name& name,
                                              const fuse::Creation& creation) {
-  VFS_TRY(const OpenFlags flags, to_open_flags(in.flags, call.negotiated));
+  VFS_TRY(const OpenFlags flags, open_flags(in.flags, call));
   const bool exclusive = (in.flags & O_EXCL) != 0;
+  if (options_.read_only) return open_unchanged(call, in, flags, name, exclusive);
   for (int attempt = 1;; ++attempt) {
     const auto made = create_new(call, in, flags, name, creation);
     if (made.ok() || exclusive || made.error() != Errno(EEXIST)) return made;
@@ -121,6 +117,21 @@ Result<abi::CreateOut> PassthroughFs::create(const fuse::Call& call, const abi::
     const auto opened = open_existing(call, in, flags, name);
     if (opened.ok() || opened.error() != Errno(ENOENT) || attempt == kAttemptsMax) return opened;
   }
+}
+
+// CREATE where nothing may be created: what exists can be opened for reading, as on any read-only file system.
+Result<abi::CreateOut> PassthroughFs::open_unchanged(const fuse::Call& call, const abi::CreateIn& in,
+                                                     const OpenFlags& flags, const fuse::Name& name, bool exclusive) {
+  if (exclusive) {
+    VFS_TRY(const auto parent, inodes_.get(call.nodeid));
+    VFS_TRY(const auto directory, parent->path_fd());
+    const auto there = sys::statx(directory.get(), name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, kStatxMask);
+    if (there.ok()) return Errno(EEXIST);
+    return there.error() == Errno(ENOENT) ? Errno(EROFS) : there.error();
+  }
+  const auto opened = open_existing(call, in, flags, name);
+  if (!opened.ok() && opened.error() == Errno(ENOENT)) return Errno(EROFS);
+  return opened;
 }
 
 Result<abi::CreateOut> PassthroughFs::create_new(const fuse::Call& call, const abi::CreateIn& in,
@@ -143,6 +154,12 @@ Result<abi::CreateOut> PassthroughFs::create_new(const fuse::Call& call, const a
                             created.mode & kModeBits));
     if (!thread_prepared()) created.owner = sys::user_ids().effective;
   }
+  return hand_out(call, std::move(fd), flags, created, std::move(inode_token), std::move(handle_token));
+}
+
+Result<abi::CreateOut> PassthroughFs::hand_out(const fuse::Call& call, UniqueFd fd, const OpenFlags& flags,
+                                               const Created& created, FdBudget::Token inode_token,
+                                               FdBudget::Token handle_token) {
   VFS_TRY(auto path_fd, proc_.reopen(fd.get(), O_PATH));
   VFS_TRY(const auto found, adopt(call, std::move(path_fd), std::move(inode_token), &created));
   const auto handle = files_.open(call.session, found.inode, std::move(fd), flags, std::move(handle_token));

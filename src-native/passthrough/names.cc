@@ -73,7 +73,7 @@ Result<abi::EntryOut> PassthroughFs::lookup(const fuse::Call& call, const fuse::
   VFS_TRY(const auto parent, inodes_.get(call.nodeid));
   VFS_TRY(const auto directory, parent->path_fd());
   const auto found = find(call, directory.get(), name.c_str());
-  if (found.ok()) return entry(found.value());
+  if (found.ok()) return entry_below(call, *parent, found.value());
   if (found.error() != Errno(ENOENT) || options_.negative_timeout_ns == 0) return found.error();
   // Node 0: there is nothing, and that may be remembered.
   abi::EntryOut nothing{};

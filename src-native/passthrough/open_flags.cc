@@ -8,10 +8,11 @@ namespace vfs::passthrough {
 namespace {
 
 // Flags that mean the same for guest and host and have an effect on regular files. A list of what passes, because the
-// others are not ours to take over (O_CREAT, O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE, O_DIRECTORY decide what is opened,
-// and that is decided here), differ between architectures (O_DIRECT: it would also demand alignment of guest buffers;
-// O_LARGEFILE), or need a privilege that the guest may not have (O_NOATIME).
+// others are not ours to take over (O_CREAT, O_EXCL, O_NOFOLLOW, O_DIRECTORY decide what is opened, and that is decided
+// here) or differ between architectures (O_LARGEFILE).
 constexpr int kPassed = O_ACCMODE | O_SYNC | O_NONBLOCK;
+
+constexpr int kNoWayToOpen = O_PATH | (O_TMPFILE & ~O_DIRECTORY);
 
 }  // namespace
 
@@ -23,10 +24,17 @@ int OpenFlags::access() const {
   return (mode == O_WRONLY ? 0 : R_OK) | (mode == O_RDONLY && (host & O_TRUNC) == 0 ? 0 : W_OK);
 }
 
-Result<OpenFlags> to_open_flags(std::uint32_t guest, const fuse::Negotiated& negotiated) {
+Result<OpenFlags> to_open_flags(std::uint32_t guest, const fuse::Negotiated& negotiated, const OpenPolicy& policy) {
   const int wanted = static_cast<int>(guest);
-  if ((wanted & O_ACCMODE) == O_ACCMODE) return Errno(EINVAL);
+  if ((wanted & O_ACCMODE) == O_ACCMODE || (wanted & kNoWayToOpen) != 0) return Errno(EINVAL);
   int host = wanted & kPassed;
+  // With O_DIRECT, which bypasses the guest's cache in any case, the host's cache is bypassed too, and the guest's
+  // buffers, sizes and offsets must be aligned as the host's disk wants them. A guest of another architecture has
+  // another number for it, and asks in vain.
+  if (policy.direct_io) host |= wanted & O_DIRECT;
+  // Needs to own the file or a privilege; a guest's process that has it in the guest may not have it here.
+  if (policy.noatime) host |= wanted & O_NOATIME;
+  const bool changes = (wanted & O_ACCMODE) != O_RDONLY || (wanted & O_TRUNC) != 0;
   // Without ATOMIC_O_TRUNC the guest truncates by SETATTR; doing it here too would be a second time.
   if ((negotiated.flags & abi::init_flag::kAtomicOTrunc) != 0) host |= wanted & O_TRUNC;
   const bool writeback = (negotiated.flags & abi::init_flag::kWritebackCache) != 0;
@@ -36,7 +44,7 @@ Result<OpenFlags> to_open_flags(std::uint32_t guest, const fuse::Negotiated& neg
   // right one. `appends` says which handles' writes go to the end. With a writeback cache the guest alone knows where
   // the end is.
   const bool appends = !writeback && (wanted & O_APPEND) != 0;
-  return OpenFlags{host, appends};
+  return OpenFlags{host, appends, changes};
 }
 
 }  // namespace vfs::passthrough

@@ -55,6 +55,7 @@ PassthroughFs::PassthroughFs(const PassthroughOptions& options, Parts parts, int
       budget_(parts.budget),
       proc_(std::move(parts.proc)),
       uses_handles_(parts.uses_handles),
+      inos_(root->key().device),
       inodes_(std::move(root), parts.uses_handles ? kInodesByHandleMax : budget_.limit()),
       files_(budget_.limit()),
       directories_(budget_.limit()) {}
@@ -76,11 +77,13 @@ Result<PassthroughFs::Host> PassthroughFs::examine(const PassthroughOptions& opt
 
 Result<std::uint64_t> PassthroughFs::init(std::uint32_t session, std::uint64_t offered) {
   using namespace abi::init_flag;
-  std::uint64_t wanted =
-      kAsyncRead | kAtomicOTrunc | kBigWrites | kAutoInvalData | kAsyncDio | kParallelDirops | kCacheSymlinks;
+  std::uint64_t wanted = kAsyncRead | kAtomicOTrunc | kBigWrites | kAutoInvalData | kAsyncDio | kParallelDirops |
+                         kCacheSymlinks | kExportSupport | kHasIoctlDir;
   // The attributes that READDIRPLUS brings would be thrown away at once.
   if (options_.cache != CachePolicy::kNever) wanted |= kDoReaddirplus | kReaddirplusAuto;
   if (options_.writeback) wanted |= kWritebackCache;
+  if (options_.announce_submounts) wanted |= kSubmounts;
+  if (options_.allow_mmap) wanted |= kDirectIoAllowMmap;
   // The three belong together: with ACLs the umask must come with the request, because the kernel of the host decides
   // whether it counts, and setting one may cost the setgid bit. (ALLOW_IDMAP would need ACLs too. It is not taken: the
   // guest would name the caller in requests that create and in no other.)
@@ -104,6 +107,12 @@ void PassthroughFs::destroy() {
   inodes_.begin_session(kNoSession);
 }
 
+abi::Attr PassthroughFs::to_guest(const struct statx& from) const {
+  abi::Attr attr = to_attr(from);
+  attr.ino = inos_.number(key_of(from).device, from.stx_ino);
+  return attr;
+}
+
 abi::EntryOut PassthroughFs::entry(const Found& found) const {
   abi::EntryOut out{};
   out.nodeid = found.inode->id();
@@ -113,7 +122,7 @@ abi::EntryOut PassthroughFs::entry(const Found& found) const {
   out.entry_valid_nsec = entry_timeout_.rest;
   out.attr_valid = attr_timeout_.seconds;
   out.attr_valid_nsec = attr_timeout_.rest;
-  out.attr = to_attr(found.attributes);
+  out.attr = to_guest(found.attributes);
   return out;
 }
 
@@ -124,7 +133,7 @@ Result<abi::AttrOut> PassthroughFs::attributes(const Inode& inode) const {
 
 Result<abi::AttrOut> PassthroughFs::attributes_of(int fd) const {
   VFS_TRY(const auto seen, sys::statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
-  return abi::AttrOut{attr_timeout_.seconds, attr_timeout_.rest, 0, to_attr(seen)};
+  return abi::AttrOut{attr_timeout_.seconds, attr_timeout_.rest, 0, to_guest(seen)};
 }
 
 void PassthroughFs::forget(const fuse::Call&, std::uint64_t nodeid, std::uint64_t count) {
@@ -165,6 +174,9 @@ Status PassthroughFs::access(const fuse::Call& call, const abi::AccessIn& in) {
   // Only guests without default_permissions ask. The caller's supplementary groups are not known, so the answer can
   // be too strict, never too lax. ENOSYS, before Linux 5.8, tells the guest not to ask again.
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
+  // What is no part of the file system (a device, a fifo) can be written all the same, as on any read-only mount.
+  const bool belongs = inode->is_regular() || inode->is_directory() || inode->is_symlink();
+  if (options_.read_only && belongs && (in.mask & W_OK) != 0) return Errno(EROFS);
   return check_access(call, *inode, static_cast<int>(in.mask));
 }
 

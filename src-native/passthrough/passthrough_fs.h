@@ -7,8 +7,8 @@
 // Identity: what is created belongs to the caller (credentials.h). Everything else runs as the daemon, because the
 // guest's kernel has checked the caller's permission (default_permissions is part of every virtio-fs mount).
 //
-// The methods are in one file per topic: passthrough_fs.cc (life, attributes of whole objects), setattr.cc, names.cc,
-// make.cc (what creates), file_io.cc, directory.cc, xattr.cc.
+// The methods are in one file per topic: passthrough_fs.cc (life, attributes of whole objects), statx.cc, setattr.cc,
+// names.cc, mounts.cc, make.cc and tmpfile.cc (what creates), file_io.cc, copy.cc, ioctl.cc, directory.cc, xattr.cc.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,7 @@
 #include "passthrough/attr.h"
 #include "passthrough/fd_budget.h"
 #include "passthrough/handle.h"
+#include "passthrough/ino_map.h"
 #include "passthrough/inode_table.h"
 #include "passthrough/open_flags.h"
 #include "passthrough/proc_fd.h"
@@ -69,6 +70,12 @@ struct PassthroughOptions {
   // The guest sends the label of a new object with the request that creates it; if we may set such labels.
   bool security_ctx = true;
   KillPriv killpriv = KillPriv::kAuto;
+  bool announce_submounts = true;  // directories on other file systems become mounts of the guest
+  bool allow_direct_io = false;    // O_DIRECT reaches the host, whose alignment rules then hold
+  bool preserve_noatime = false;   // O_NOATIME reaches the host, which allows it to an owner only
+  bool allow_mmap = false;         // shared mappings also of files that are not cached
+  // Whoever serves the requests refuses what always writes (fuse::ServerOptions); what depends is refused here.
+  bool read_only = false;
   // For the inodes and handles of all shares of this process together; 0: what it can spare.
   std::size_t descriptors_max = 0;
   FileHandles file_handles = FileHandles::kNever;
@@ -88,6 +95,8 @@ class PassthroughFs final : public fuse::FileSystem {
   Result<std::uint64_t> init(std::uint32_t session, std::uint64_t offered) override;
   void destroy() override;
   Result<abi::EntryOut> lookup(const fuse::Call&, const fuse::Name&) override;
+  Result<abi::EntryOut> lookup_self(const fuse::Call&) override;
+  Result<abi::EntryOut> lookup_parent(const fuse::Call&) override;
   void forget(const fuse::Call&, std::uint64_t nodeid, std::uint64_t count) override;
   Result<abi::AttrOut> getattr(const fuse::Call&, const abi::GetattrIn&) override;
   Result<abi::AttrOut> setattr(const fuse::Call&, const abi::SetattrIn&) override;
@@ -123,6 +132,12 @@ class PassthroughFs final : public fuse::FileSystem {
   Result<std::size_t> getxattr(const fuse::Call&, const fuse::XattrName&, MutableByteSpan into) override;
   Result<std::size_t> listxattr(const fuse::Call&, MutableByteSpan into) override;
   Status removexattr(const fuse::Call&, const fuse::XattrName&) override;
+  Result<abi::StatxOut> statx(const fuse::Call&, const abi::StatxIn&) override;
+  Result<abi::CopyFileRangeOut> copy_file_range(const fuse::Call&, const abi::CopyFileRangeIn&) override;
+  Status syncfs(const fuse::Call&, const abi::SyncfsIn&) override;
+  Result<abi::CreateOut> tmpfile(const fuse::Call&, const abi::CreateIn&, const fuse::IgnoredName&,
+                                 const fuse::Creation&) override;
+  Result<IoctlAnswer> ioctl(const fuse::Call&, const abi::IoctlIn&, ByteSpan, MutableByteSpan) override;
 
  private:
   // An inode that was counted as looked up, and what the host says of it.
@@ -155,9 +170,17 @@ class PassthroughFs final : public fuse::FileSystem {
   PassthroughFs(const PassthroughOptions& options, Parts parts, int root_fd, std::shared_ptr<Inode> root);
   static Result<Host> examine(const PassthroughOptions& options, const ProcFd& proc, int root);
 
+  // As the guest sees it: with its number (InoMap).
+  abi::Attr to_guest(const struct statx& from) const;
   abi::EntryOut entry(const Found& found) const;
   Result<abi::AttrOut> attributes(const Inode& inode) const;
   Result<abi::AttrOut> attributes_of(int fd) const;
+
+  // mounts.cc
+  bool announces_mounts(const fuse::Call& call) const;
+  // The entry of something in `parent`, marked if it is a mount.
+  abi::EntryOut entry_below(const fuse::Call& call, const Inode& parent, const Found& found) const;
+  Status check_inside(int directory) const;
 
   // names.cc. All of them count one lookup on success. `directory` is an O_PATH descriptor.
   Result<Found> find(const fuse::Call& call, int directory, const char* name);
@@ -184,12 +207,26 @@ class PassthroughFs final : public fuse::FileSystem {
   Result<abi::CreateOut> create_new(const fuse::Call&, const abi::CreateIn&, const OpenFlags&, const fuse::Name&,
                                     const fuse::Creation&);
   Result<abi::CreateOut> open_existing(const fuse::Call&, const abi::CreateIn&, const OpenFlags&, const fuse::Name&);
+  Result<abi::CreateOut> open_unchanged(const fuse::Call&, const abi::CreateIn&, const OpenFlags&, const fuse::Name&,
+                                        bool exclusive);
+  // The answer to CREATE and TMPFILE: node and handle of what has just been made.
+  Result<abi::CreateOut> hand_out(const fuse::Call& call, UniqueFd fd, const OpenFlags& flags, const Created& created,
+                                  FdBudget::Token inode_token, FdBudget::Token handle_token);
   Status check_access(const fuse::Call& call, const Inode& inode, int mask) const;
 
   // file_io.cc
   Result<HandleId> open_file(const fuse::Call& call, const std::shared_ptr<Inode>& inode, const OpenFlags& flags,
                              std::uint32_t open_flags);
   abi::OpenOut file_opened(HandleId id) const;
+  Result<OpenFlags> open_flags(std::uint32_t guest, const fuse::Call& call) const;
+
+  // ioctl.cc
+  Result<IoctlAnswer> change_by_ioctl(const fuse::Call& call, const abi::IoctlIn& in, const Inode& inode, int fd,
+                                      ByteSpan data);
+  Result<IoctlAnswer> set_flags(const fuse::Call& call, const Inode& inode, int fd, ByteSpan data);
+  Result<IoctlAnswer> set_extended_flags(const fuse::Call& call, const Inode& inode, int fd, ByteSpan data);
+  Result<IoctlAnswer> enable_verity(const fuse::Call& call, const Inode& inode, int fd, ByteSpan data);
+  Status check_flags_owner(const fuse::Call& call, const Inode& inode, bool protects) const;
 
   // xattr.cc. An attribute's name on the host, and whether and how a guest sees a name of the host's. Both give back
   // what they were given, or bytes that live as long; the first NUL-terminated ones, if `name` is.
@@ -210,6 +247,7 @@ class PassthroughFs final : public fuse::FileSystem {
   const bool uses_handles_;
   MountTable mounts_;
   std::shared_ptr<const Mount> root_mount_;  // most inodes need it, and not every one could open it
+  mutable InoMap inos_;
   InodeTable inodes_;
   HandleTable<FileHandle> files_;
   HandleTable<DirHandle> directories_;

@@ -1,6 +1,7 @@
 /**
  * The numbers of the FUSE wire format up to 7.46, with the kernel's names. Layouts are in fuse-structs.ts.
  */
+import { constants } from 'node:fs';
 
 export const FUSE_KERNEL_VERSION = 7;
 export const FUSE_KERNEL_MINOR_VERSION = 46;
@@ -207,6 +208,7 @@ export const DEFAULT_INIT_FLAGS: bigint =
   INIT_FLAGS.EXPORT_SUPPORT |
   INIT_FLAGS.BIG_WRITES |
   INIT_FLAGS.DONT_MASK |
+  INIT_FLAGS.HAS_IOCTL_DIR |
   INIT_FLAGS.AUTO_INVAL_DATA |
   INIT_FLAGS.DO_READDIRPLUS |
   INIT_FLAGS.READDIRPLUS_AUTO |
@@ -220,7 +222,11 @@ export const DEFAULT_INIT_FLAGS: bigint =
   INIT_FLAGS.SETXATTR_EXT |
   INIT_FLAGS.SECURITY_CTX |
   INIT_FLAGS.CREATE_SUPP_GROUP |
+  INIT_FLAGS.SUBMOUNTS |
   INIT_FLAGS.INIT_EXT;
+
+/** fuse_attr.flags */
+export const ATTR_SUBMOUNT = 1 << 0;
 
 /** fuse_setattr_in.valid */
 export const FATTR = {
@@ -270,8 +276,33 @@ export const RENAME_WHITEOUT = 4;
 /** FALLOCATE's modes (fallocate(2)). */
 export const FALLOC_FL_KEEP_SIZE = 1;
 export const FALLOC_FL_PUNCH_HOLE = 2;
+export const FALLOC_FL_NO_HIDE_STALE = 4;
 export const FALLOC_FL_COLLAPSE_RANGE = 8;
 export const FALLOC_FL_ZERO_RANGE = 16;
+export const FALLOC_FL_INSERT_RANGE = 32;
+export const FALLOC_FL_UNSHARE_RANGE = 64;
+export const FALLOC_FL_WRITE_ZEROES = 128;
+
+/** TMPFILE's mark among the flags (open(2)); node:fs has no constant. It contains O_DIRECTORY. */
+export const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+
+/** IOCTL on a directory's handle (fuse_ioctl_in.flags). */
+export const IOCTL_DIR = 1 << 4;
+
+/** The ioctls that a device may know (ioctl_iflags(2), fs-verity, fscrypt); flags have a number for each word size. */
+export const FS_IOC_GETFLAGS = 0x80086601;
+export const FS_IOC32_GETFLAGS = 0x80046601;
+export const FS_IOC_SETFLAGS = 0x40086602;
+export const FS_IOC32_SETFLAGS = 0x40046602;
+export const FS_IOC_FSGETXATTR = 0x801c581f;
+export const FS_IOC_FSSETXATTR = 0x401c5820;
+export const FS_IOC_GET_ENCRYPTION_POLICY_EX = 0xc0096616;
+export const FS_IOC_ENABLE_VERITY = 0x40806685;
+export const FS_IOC_MEASURE_VERITY = 0xc0046686;
+
+/** STATX's mask (statx(2)): what every file system has, and the time of birth. */
+export const STATX_BASIC_STATS = 0x7ff;
+export const STATX_BTIME = 0x800;
 
 /** LSEEK's whence (lseek(2)). */
 export const SEEK_SET = 0;

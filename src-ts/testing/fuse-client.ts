@@ -40,6 +40,12 @@ export interface ReleaseOptions extends CallOptions {
   readonly lockOwner?: bigint;
 }
 
+export interface IoctlOptions extends CallOptions {
+  readonly data?: Uint8Array;
+  readonly room?: number;
+  readonly directory?: boolean;
+}
+
 /** INIT_EXT exists since then; before, the flag is reserved and the request has 16 bytes. */
 const INIT_EXT_MINOR = 36;
 /** max_pages counts these. */
@@ -363,6 +369,65 @@ export class FuseClient {
 
   async removexattr(nodeId: bigint, name: Name, options: CallOptions = {}): Promise<void> {
     await this.#call(OPCODES.REMOVEXATTR, nodeId, [nameBytes(name)], options);
+  }
+
+  /** How many bytes were copied: fewer than asked for is no error. `wide`: by COPY_FILE_RANGE_64. */
+  async copyFileRange(
+    from: { readonly nodeId: bigint; readonly fh: bigint; readonly offset: bigint | number },
+    to: { readonly nodeId: bigint; readonly fh: bigint; readonly offset: bigint | number },
+    length: bigint | number,
+    options: CallOptions & { readonly wide?: boolean; readonly flags?: bigint } = {},
+  ): Promise<bigint> {
+    const body = new StructWriter(56)
+      .u64(from.fh)
+      .u64(from.offset)
+      .u64(to.nodeId)
+      .u64(to.fh)
+      .u64(to.offset)
+      .u64(length)
+      .u64(options.flags ?? 0n)
+      .done();
+    if (options.wide !== true) {
+      return BigInt((await this.#call(OPCODES.COPY_FILE_RANGE, from.nodeId, [body], options)).readUInt32LE(0));
+    }
+    return (await this.#call(OPCODES.COPY_FILE_RANGE_64, from.nodeId, [body], options)).readBigUInt64LE(0);
+  }
+
+  /** A file without a name; `flags` of open(2), to which O_TMPFILE is added. */
+  async tmpfile(directory: bigint, flags: number, mode = 0o666, options: CallOptions = {}): Promise<CreateReply> {
+    const head = u32s(flags | abi.O_TMPFILE, this.#masked(mode) | 0o100000, this.umask, 0);
+    // The name of a dentry that has none, as Linux sends it.
+    return structs.decodeCreate(await this.#call(OPCODES.TMPFILE, directory, [head, nameBytes('/')], options));
+  }
+
+  /** `flags`: AT_STATX_… */
+  async statx(
+    nodeId: bigint,
+    mask: number = abi.STATX_BASIC_STATS | abi.STATX_BTIME,
+    flags = 0,
+    options: CallOptions = {},
+  ): Promise<structs.StatxReply> {
+    const body = new StructWriter(24).u32(0).u32(0).u64(0n).u32(flags).u32(mask).done();
+    return structs.decodeStatx(await this.#call(OPCODES.STATX, nodeId, [body], options));
+  }
+
+  async syncfs(nodeId = abi.FUSE_ROOT_ID, options: CallOptions = {}): Promise<void> {
+    await this.#call(OPCODES.SYNCFS, nodeId, [new StructWriter(8).u64(0n).done()], options);
+  }
+
+  /** `data` is what the ioctl reads, `room` how much it may fill; `directory`: the handle is of OPENDIR. */
+  async ioctl(
+    nodeId: bigint,
+    fh: bigint,
+    command: number,
+    { data = new Uint8Array(0), room = 0, directory = false, ...options }: IoctlOptions = {},
+  ): Promise<structs.IoctlReply> {
+    const flags = directory ? abi.IOCTL_DIR : 0;
+    const head = new StructWriter(32).u64(fh).u32(flags).u32(command).u64(0n).u32(data.length).u32(room).done();
+    const bytes = structs.IOCTL_OUT_BYTES + room;
+    const reply = structs.decodeIoctl(await this.#call(OPCODES.IOCTL, nodeId, [head, data], options, bytes));
+    if (reply.result < 0) throw new GuestError(-reply.result, { syscall: 'ioctl' });
+    return reply;
   }
 
   #has(flag: bigint): boolean {

@@ -45,6 +45,34 @@ export interface AttrReply {
   readonly attr: Attr;
 }
 
+/** What STATX tells. */
+export interface StatxReply {
+  readonly attrValidNs: bigint;
+  /** STATX_…: which of the fields mean something. */
+  readonly mask: number;
+  /** STATX_ATTR_…, and which of them the file system knows. */
+  readonly attributes: bigint;
+  readonly attributesMask: bigint;
+  readonly ino: bigint;
+  readonly size: bigint;
+  readonly blocks: bigint;
+  readonly blksize: number;
+  readonly mode: number;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly atimeNs: bigint;
+  readonly btimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly mtimeNs: bigint;
+}
+
+export interface IoctlReply {
+  readonly result: number;
+  /** What the ioctl filled. */
+  readonly data: Buffer;
+}
+
 export interface OpenReply {
   readonly fh: bigint;
   readonly openFlags: number;
@@ -125,6 +153,9 @@ export interface InitRequest {
   readonly maxReadahead: number;
   readonly flags: bigint;
 }
+
+/** Of the structure before an ioctl's own bytes. */
+export const IOCTL_OUT_BYTES = 16;
 
 const NANOSECONDS = 1_000_000_000n;
 
@@ -306,6 +337,34 @@ export function decodeAttrReply(data: Buffer): AttrReply {
     attrValidNs: joinTime(data.readBigUInt64LE(0), data.readUInt32LE(8)),
     attr: decodeAttr(data, 16),
   };
+}
+
+export function decodeStatx(data: Buffer): StatxReply {
+  const time = (at: number): bigint => joinTime(data.readBigInt64LE(at), data.readUInt32LE(at + 8));
+  // The structure begins behind the validity: at 32.
+  return {
+    attrValidNs: joinTime(data.readBigUInt64LE(0), data.readUInt32LE(8)),
+    mask: data.readUInt32LE(32),
+    blksize: data.readUInt32LE(36),
+    attributes: data.readBigUInt64LE(40),
+    nlink: data.readUInt32LE(48),
+    uid: data.readUInt32LE(52),
+    gid: data.readUInt32LE(56),
+    mode: data.readUInt16LE(60),
+    ino: data.readBigUInt64LE(64),
+    size: data.readBigUInt64LE(72),
+    blocks: data.readBigUInt64LE(80),
+    attributesMask: data.readBigUInt64LE(88),
+    atimeNs: time(96),
+    btimeNs: time(112),
+    ctimeNs: time(128),
+    mtimeNs: time(144),
+  };
+}
+
+/** The result, then what the ioctl filled. */
+export function decodeIoctl(data: Buffer): IoctlReply {
+  return { result: data.readInt32LE(0), data: data.subarray(IOCTL_OUT_BYTES) };
 }
 
 export function decodeOpen(data: Buffer, at = 0): OpenReply {

@@ -63,5 +63,5 @@ conformance(
     });
   },
   {},
-  'ascii_casefold',
+  { asciiCasefold: true },
 );

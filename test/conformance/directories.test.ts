@@ -150,6 +150,25 @@ conformance('directories', (current) => {
     for (const listing of listings) expect(withoutDots(namesOf(listing))).toEqual(sorted);
   });
 
+  test('a directory of 50 000 entries, some of them in no encoding, and every cookie leads back', async () => {
+    const { guest, share } = current();
+    for (let index = 0; index < 50_000; index++) fs.closeSync(fs.openSync(`${share}/${index}`, 'w'));
+    const odd = [Buffer.from([0xff, 0xfe, 0x80]), Buffer.from([0xc3, 0x28]), Buffer.from('\n \x01\\')];
+    for (const name of odd) fs.writeFileSync(Buffer.concat([Buffer.from(`${share}/`), name]), '');
+    const all = await listAll(guest, FUSE_ROOT_ID, 65536);
+    const names = new Set(namesOf(all));
+    expect(all).toHaveLength(50_000 + odd.length + 2);
+    expect(names.size).toBe(all.length);
+    for (const name of odd) expect(names.has(name.toString('latin1'))).toBe(true);
+    const { fh } = await guest.fuse.opendir(FUSE_ROOT_ID);
+    for (const place of [49_999, 1, 25_000, 12_345, 0]) {
+      const some = await guest.fuse.readdir(FUSE_ROOT_ID, fh, (all[place] as DirectoryEntry).cookie, 4096);
+      expect(namesOf(some)).toEqual(namesOf(all.slice(place + 1, place + 1 + some.length)));
+      expect(some.length).toBeGreaterThan(0);
+    }
+    await guest.fuse.releasedir(FUSE_ROOT_ID, fh);
+  }, 60_000);
+
   test('a removed directory is ENOENT through its handle, as for the system calls', async () => {
     const { guest, share } = current();
     fs.mkdirSync(`${share}/dir`);

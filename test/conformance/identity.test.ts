@@ -1,13 +1,22 @@
 /** Whose files they are, where the configuration says that guest and host see it differently. */
 import fs = require('node:fs');
 import { expect, test } from '@jest/globals';
+import type { ConfigObject } from 'virtio-fs';
 import { FUSE_ROOT_ID } from 'virtio-fs/testing';
 import { expectErrno } from './support/compare.js';
 import { conformance } from './support/harness.js';
 
-const TRANSLATION =
-  'translate_uid=map:0:70000:1000;squash-guest:1000:71000:1000;forbid-guest:5000:10,' +
-  'translate_gid=map:0:80000:1000;squash-host:90000:4000:10';
+const TRANSLATION: ConfigObject = {
+  translateUid: [
+    { type: 'map', guest: 0, host: 70000, count: 1000 },
+    { type: 'squash-guest', guest: 1000, host: 71000, count: 1000 },
+    { type: 'forbid-guest', guest: 5000, count: 10 },
+  ],
+  translateGid: [
+    { type: 'map', guest: 0, host: 80000, count: 1000 },
+    { type: 'squash-host', guest: 4000, host: 90000, count: 10 },
+  ],
+};
 
 conformance(
   'translated ids',
@@ -133,7 +142,12 @@ conformance(
     });
   },
   {},
-  "ugid_map='1000 1001 6000 6001 0022 /apps;2000 2001 7000 7001 0077 /apps/one'",
+  {
+    ugidMap: [
+      { guestUid: 1000, guestGid: 1001, hostUid: 6000, hostGid: 6001, umask: 0o022, path: '/apps' },
+      { guestUid: 2000, guestGid: 2001, hostUid: 7000, hostGid: 7001, umask: 0o077, path: '/apps/one' },
+    ],
+  },
 );
 
 conformance(
@@ -186,5 +200,5 @@ conformance(
     });
   },
   {},
-  'override_stat',
+  { overrideStat: true },
 );

@@ -6,7 +6,7 @@ import fs = require('node:fs');
 import os = require('node:os');
 import path = require('node:path');
 import { afterEach, beforeEach, describe, expect } from '@jest/globals';
-import { FsBackend } from 'virtio-fs';
+import { FsBackend, type ConfigObject } from 'virtio-fs';
 import { LoopbackGuest, type LoopbackOptions } from 'virtio-fs/testing';
 
 export interface Variant {
@@ -22,10 +22,10 @@ const ALL_VARIANTS: readonly Variant[] = [
   { name: 'pumped on borrowed memory, 3 request queues', requestQueues: 3, guest: { memory: 'borrowed' } },
 ];
 
-/** The configuration of every share, as `config` takes it: scripts/lib/stages.mjs runs the suites under several. */
-const CONFIG = process.env['VIRTIO_FS_CONFORMANCE_CONFIG'] ?? '';
+/** The configuration of every share, as JSON: scripts/lib/stages.mjs runs the suites under several. */
+const CONFIG = JSON.parse(process.env['VIRTIO_FS_CONFORMANCE_CONFIG'] ?? '{}') as ConfigObject;
 /** All ways to drive a backend, once; under a sanitizer and with other configurations several threads and one pump. */
-const once = CONFIG === '' && process.env['VIRTIO_FS_SANITIZER'] === undefined;
+const once = Object.keys(CONFIG).length === 0 && process.env['VIRTIO_FS_SANITIZER'] === undefined;
 export const VARIANTS = once ? ALL_VARIANTS : ALL_VARIANTS.slice(1, 3);
 
 /** What a test has in its hands; set up anew for each. */
@@ -38,8 +38,8 @@ export class Harness {
   readonly variant: Variant;
   readonly #guests: LoopbackGuest[] = [];
 
-  /** `extraConfig`: keys that a suite is about, in the syntax of `--cfg`. */
-  constructor(variant: Variant, extraConfig = '') {
+  /** `config`: what a suite is about. */
+  constructor(variant: Variant, config: ConfigObject = {}) {
     this.variant = variant;
     // Real path: the tests compare paths.
     this.root = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'virtio-fs-conformance-')));
@@ -47,12 +47,11 @@ export class Harness {
     this.twin = path.join(this.root, 'twin');
     fs.mkdirSync(this.share);
     fs.mkdirSync(this.twin);
-    const config = [CONFIG, extraConfig].filter((part) => part !== '').join(',');
     this.backend = new FsBackend({
       tag: 'test',
       sharedDir: this.share,
       requestQueues: variant.requestQueues,
-      ...(config === '' ? {} : { config }),
+      config: { ...CONFIG, ...config },
     });
   }
 
@@ -92,25 +91,22 @@ export class Harness {
   }
 }
 
-/** Declares a suite for each variant. The guest is booted with `options` before each test; `config` as in Harness. */
+/** Declares a suite for each variant. The guest is booted with `options` before each test, on a share as configured. */
 export function conformance(
   title: string,
   suite: (current: () => Harness, variant: Variant) => void,
   options: LoopbackOptions = {},
-  config = '',
+  config: ConfigObject = {},
 ): void {
-  describe.each(VARIANTS.map((variant) => [variant.name, variant] as const))(
-    `${title}${config && ` with ${config}`}: %s`,
-    (_name, variant) => {
-      let harness: Harness;
-      beforeEach(async () => {
-        // The guest's processes and the oracle must have the same.
-        process.umask(0o022);
-        harness = new Harness(variant, config);
-        await harness.boot(options);
-      });
-      afterEach(() => harness.end());
-      suite(() => harness, variant);
-    },
-  );
+  describe.each(VARIANTS.map((variant) => [variant.name, variant] as const))(`${title}: %s`, (_name, variant) => {
+    let harness: Harness;
+    beforeEach(async () => {
+      // The guest's processes and the oracle must have the same.
+      process.umask(0o022);
+      harness = new Harness(variant, config);
+      await harness.boot(options);
+    });
+    afterEach(() => harness.end());
+    suite(() => harness, variant);
+  });
 }

@@ -8,7 +8,7 @@ import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 
 const PROGRAM = `
-import ctypes, errno, json, os, sys
+import ctypes, errno, fcntl, json, os, struct, sys
 os.umask(0o022)
 libc = ctypes.CDLL(None, use_errno=True)
 AT_FDCWD = -100
@@ -38,6 +38,48 @@ def lseek(path, offset, whence):
 def mknod(path, mode, rdev):
     os.mknod(path, mode, rdev)
     return 0
+
+def copy_file_range(source, source_offset, target, target_offset, length, flags, append):
+    one = os.open(source, os.O_RDWR)
+    other = os.open(target, os.O_RDWR | (os.O_APPEND if append else 0))
+    try:
+        offsets = [ctypes.c_longlong(int(source_offset)), ctypes.c_longlong(int(target_offset))]
+        libc.copy_file_range.restype = ctypes.c_ssize_t
+        return checked(libc.copy_file_range(one, ctypes.byref(offsets[0]), other, ctypes.byref(offsets[1]),
+                                            ctypes.c_size_t(int(length)), flags))
+    finally:
+        os.close(one)
+        os.close(other)
+
+def tmpfile(directory, flags, mode, name):
+    fd = os.open(directory, flags | os.O_TMPFILE, mode)
+    try:
+        if name is not None:
+            # os.link cannot follow: AT_SYMLINK_FOLLOW.
+            checked(libc.linkat(AT_FDCWD, b'/proc/self/fd/%d' % fd, AT_FDCWD, os.fsencode(name), 0x400))
+        return os.fstat(fd).st_mode
+    finally:
+        os.close(fd)
+
+def statx(path, flags, mask):
+    room = ctypes.create_string_buffer(256)
+    checked(libc.statx(AT_FDCWD, os.fsencode(path), flags | 0x100, ctypes.c_uint(mask), room))
+    head = struct.unpack_from('<IIQIIIHxxQQQQ', room.raw)
+    names = ['mask', 'blksize', 'attributes', 'nlink', 'uid', 'gid', 'mode', 'ino', 'size', 'blocks', 'attributesMask']
+    answer = {name: str(value) for name, value in zip(names, head)}
+    for at, name in enumerate(['atimeNs', 'btimeNs', 'ctimeNs', 'mtimeNs']):
+        seconds, nanoseconds = struct.unpack_from('<qI', room.raw, 64 + 16 * at)
+        answer[name] = str(seconds * 10**9 + nanoseconds)
+    return answer
+
+def ioctl(path, command, data):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        argument = bytearray.fromhex(data)
+        fcntl.ioctl(fd, command, argument, True)
+        return argument.hex()
+    finally:
+        os.close(fd)
 
 def getxattr(path, name):
     return os.getxattr(path, name, follow_symlinks=False).hex()
@@ -96,7 +138,8 @@ def run_as(uid, gid, groups, umask, name, args):
 
 calls = {'renameat2': renameat2, 'fallocate': fallocate, 'lseek': lseek, 'mknod': mknod, 'getxattr': getxattr,
          'setxattr': setxattr, 'listxattr': listxattr, 'removexattr': removexattr, 'write': write, 'open': open_file,
-         'mkdir': mkdir, 'truncate': truncate, 'chown': chown, 'run_as': run_as}
+         'mkdir': mkdir, 'truncate': truncate, 'chown': chown, 'run_as': run_as, 'tmpfile': tmpfile,
+         'copy_file_range': copy_file_range, 'statx': statx, 'ioctl': ioctl}
 
 def answer_to(name, args):
     try:
@@ -174,6 +217,42 @@ export class PythonOracle {
 
   mknod(file: string, mode: number, rdev: number): Promise<number> {
     return this.#call('mknod', file, mode, rdev);
+  }
+
+  /** Both files are opened for reading and writing; numbers beyond 2^53 are bigint. */
+  copyFileRange(
+    from: { readonly path: string; readonly offset: bigint },
+    to: { readonly path: string; readonly offset: bigint; readonly append?: boolean },
+    length: bigint,
+    flags = 0,
+  ): Promise<number> {
+    const append = to.append === true;
+    return this.#call(
+      'copy_file_range',
+      from.path,
+      `${from.offset}`,
+      to.path,
+      `${to.offset}`,
+      `${length}`,
+      flags,
+      append,
+    );
+  }
+
+  /** Makes a file with O_TMPFILE, gives it a name if there is one, and resolves to its mode. */
+  tmpfile(directory: string, flags: number, mode: number, name?: string): Promise<number> {
+    return this.#call('tmpfile', directory, flags, mode, name ?? null);
+  }
+
+  /** The fields of struct statx as decimal numbers. Symlinks are not followed. */
+  statx(file: string, mask: number, flags = 0): Promise<Record<string, string>> {
+    return this.#call('statx', file, flags, mask);
+  }
+
+  /** The argument as the ioctl has left it. */
+  async ioctl(file: string, command: number, argument: Uint8Array): Promise<Buffer> {
+    const left = await this.#call<string>('ioctl', file, command, Buffer.from(argument).toString('hex'));
+    return Buffer.from(left, 'hex');
   }
 
   close(): void {

@@ -120,6 +120,28 @@ TEST_F(Session, limits_are_told) {
   EXPECT_LE(out.congestion_threshold, out.max_background);
 }
 
+TEST_F(Session, more_than_a_mebibyte_is_agreed_to_in_pages) {
+  Server large{fs_, ServerOptions{.write_bytes_max = 4U << 20}};
+  FuseClient client{large};
+  const auto agreed = [&](std::uint64_t flags) {
+    return client.call(init_request(46, static_cast<std::uint32_t>(flags))).as<abi::InitOut>();
+  };
+  EXPECT_EQ(agreed(flag::kMaxPages).max_write, 4U << 20);
+  EXPECT_EQ(agreed(flag::kMaxPages).max_pages, 1024U);
+  EXPECT_EQ(large.write_bytes_max(), 4U << 20);
+  // A guest without MAX_PAGES has 32 pages in a request.
+  EXPECT_EQ(agreed(0).max_write, 32U * 4096);
+  EXPECT_EQ(large.write_bytes_max(), 32U * 4096);
+}
+
+TEST_F(Session, as_many_pages_as_their_number_can_say) {
+  Server huge{fs_, ServerOptions{.write_bytes_max = 1U << 30}};
+  FuseClient client{huge};
+  const auto out = client.call(init_request(46, static_cast<std::uint32_t>(flag::kMaxPages))).as<abi::InitOut>();
+  EXPECT_EQ(out.max_pages, 65535U);
+  EXPECT_EQ(out.max_write, 65535U * 4096);
+}
+
 TEST_F(Session, requests_before_init_are_eio_and_reach_nobody) {
   EXPECT_EQ(client_.call(getattr_request()).error(), EIO);
   EXPECT_EQ(client_.call(FuseRequest(Opcode::kLookup).name("a")).error(), EIO);

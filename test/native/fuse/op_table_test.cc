@@ -353,6 +353,35 @@ TEST(OpTable, too_little_room_is_enobufs_before_anything_happens) {
   }
 }
 
+TEST(OpTable, nothing_that_writes_reaches_a_read_only_share) {
+  const std::set<Opcode> writing{
+      Opcode::kSetattr,         Opcode::kSymlink,        Opcode::kMknod,   Opcode::kMkdir,   Opcode::kUnlink,
+      Opcode::kRmdir,           Opcode::kRename,         Opcode::kLink,    Opcode::kWrite,   Opcode::kSetxattr,
+      Opcode::kRemovexattr,     Opcode::kFallocate,      Opcode::kRename2, Opcode::kTmpfile, Opcode::kCopyFileRange,
+      Opcode::kCopyFileRange64, Opcode::kChromeosTmpfile};
+  const std::set<Opcode> deciding{Opcode::kOpen, Opcode::kCreate, Opcode::kAccess, Opcode::kIoctl, Opcode::kOpenAtomic};
+  const auto all = expectations();
+  FakeFileSystem fs;
+  Server server(fs, ServerOptions{.read_only = true});
+  FuseClient client(server);
+  for (const OpRow& row : op_rows()) {
+    SCOPED_TRACE(row.name);
+    client.begin_session();
+    fs.forget_calls();
+    FuseRequest request(row.opcode, kNode);
+    all.at(row.opcode).parameters(request);
+    const FuseReply reply = client.call(request);
+    EXPECT_EQ(reply.error(), writing.contains(row.opcode) ? EROFS : 0);
+    if (writing.contains(row.opcode)) {
+      EXPECT_TRUE(fs.calls().empty());
+    }
+    const Effect expected = writing.contains(row.opcode)    ? Effect::kWrite
+                            : deciding.contains(row.opcode) ? Effect::kDepends
+                                                            : Effect::kRead;
+    EXPECT_EQ(row.effect, expected);
+  }
+}
+
 TEST(OpTable, rename_is_rename2_without_flags) {
   Served served;
   FuseRequest request(Opcode::kRename, kNode);

@@ -202,6 +202,46 @@ TEST_F(FaultTest, files) {
   run([&] { return fs->lseek(call(file), {handle, 0, SEEK_HOLE, 0}); });
 }
 
+TEST_F(FaultTest, newer_operations_on_files) {
+  put("twin", "");
+  const auto twin = node("twin");
+  const auto target = open(twin, O_WRONLY);
+  run([&] { return fs->copy_file_range(call(file), {handle, 0, twin, target, 0, 2, 0}); });
+  // Longer than one call copies, within one file: its size is asked for as well. It begins behind the end, so that no
+  // run changes what the next one meets.
+  const std::uint64_t far = std::uint64_t{1} << 40;
+  run([&] { return fs->copy_file_range(call(file), {handle, far, file, handle, 0, far, 0}); });
+  run([&] { return fs->statx(call(file), {0, 0, 0, 0, STATX_BASIC_STATS}); });
+  run([&] { return fs->syncfs(call(), {}); });
+}
+
+TEST_F(FaultTest, ioctl) {
+  std::array<std::byte, 28> out{};
+  const std::uint32_t get_flags = 0x80086601;
+  if (!fs->ioctl(call(file), {handle, 0, get_flags, 0, 0, 4}, {}, out).ok()) GTEST_SKIP() << "no flags here";
+  run([&] { return fs->ioctl(call(file), {handle, 0, get_flags, 0, 0, 4}, {}, out); });
+  const std::array<std::byte, 4> same{out[0], out[1], out[2], out[3]};
+  run([&] { return fs->ioctl(call(file), {handle, 0, 0x40086602, 0, 4, 0}, same, {}); });
+  run([&] { return fs->ioctl(call(), {directory, abi::kIoctlDir, get_flags, 0, 0, 4}, {}, out); });
+}
+
+TEST_F(FaultTest, dots) {
+  clean();
+  const auto sub = node("sub");
+  const auto forgets = [&](const auto& result) { fs->forget(call(), result.value().nodeid, 1); };
+  run([&] { return fs->lookup_self(call(sub)); }, forgets);
+  run([&] { return fs->lookup_parent(call(sub)); }, forgets);
+}
+
+TEST_F(FaultTest, tmpfile) {
+  run([&] { return fs->tmpfile(caller(), {O_RDWR | O_TMPFILE, S_IFREG | 0666, 0, 0}, {}, {}); },
+      [&](const auto& made) {
+        const auto id = made.value().entry.nodeid;
+        EXPECT_TRUE(fs->release(call(id), {made.value().open.fh, 0, 0, 0}).ok());
+        fs->forget(call(), id, 1);
+      });
+}
+
 TEST_F(FaultTest, read_gives_what_it_got_or_the_error) {
   const GuestBuffer buffer(100);
   fault_loop(
