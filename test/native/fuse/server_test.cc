@@ -23,7 +23,7 @@ using test::Recorded;
 
 class ServerTest : public ::testing::Test {
  protected:
-  ServerTest() { client_.begin_session(); }
+  ServerTest() { client_.begin_session(static_cast<std::uint32_t>(abi::init_flag::kMaxPages)); }
 
   FakeFileSystem fs_;
   Server server_{fs_, ServerOptions{}};
