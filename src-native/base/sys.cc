@@ -15,6 +15,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/sys_attempt.h"
+
 #ifndef SYS_faccessat2
 #define SYS_faccessat2 439
 #endif
@@ -46,54 +48,13 @@ void fail_call(unsigned nth, int error) {
 
 bool triggered() { return was_triggered; }
 
-static int take() {
+int take() {
   if (countdown == 0 || --countdown > 0) return 0;
   was_triggered = true;
   return error_to_return;
 }
 }  // namespace fault_injection
 #endif
-
-namespace {
-
-// Runs a call that answers -1 and errno, again as long as a signal interrupts it.
-template <typename Call>
-Result<long> retry(Call call) {
-  for (;;) {
-    const long result = static_cast<long>(call());
-    if (result != -1) return result;
-    if (errno != EINTR) return Errno(errno);
-  }
-}
-
-// The same, as a fault point.
-template <typename Call>
-Result<long> attempt(Call call) {
-#ifdef VFS_TESTING
-  if (const int injected = fault_injection::take(); injected != 0) return Errno(injected);
-#endif
-  return retry(call);
-}
-
-template <typename Call>
-Status attempt_status(Call call) {
-  VFS_CHECK(attempt(call));
-  return Unit{};
-}
-
-template <typename Call>
-Result<UniqueFd> attempt_fd(Call call) {
-  VFS_TRY(const long fd, attempt(call));
-  return UniqueFd(static_cast<int>(fd));
-}
-
-template <typename Call>
-Result<std::size_t> attempt_size(Call call) {
-  VFS_TRY(const long size, attempt(call));
-  return static_cast<std::size_t>(size);
-}
-
-}  // namespace
 
 Result<UniqueFd> openat(int dir, const char* name, int flags, mode_t mode) {
   return attempt_fd([&] { return ::openat(dir, name, flags | O_CLOEXEC, mode); });

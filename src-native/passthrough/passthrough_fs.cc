@@ -37,17 +37,23 @@ Result<std::uint64_t> PassthroughFs::init(std::uint32_t session, std::uint64_t o
   // The attributes that READDIRPLUS brings would be thrown away at once.
   if (options_.cache != CachePolicy::kNever) wanted |= kDoReaddirplus | kReaddirplusAuto;
   if (options_.writeback) wanted |= kWritebackCache;
+  if (options_.posix_locks) wanted |= kPosixLocks;
+  if (options_.flock) wanted |= kFlockLocks;
   // Handles go before the inodes that they hold.
+  locks_.begin_session(session);
   files_.begin_session(session);
   directories_.begin_session(session);
   inodes_.begin_session(session);
+  locks_freed(0);
   return wanted & offered;
 }
 
 void PassthroughFs::destroy() {
+  locks_.begin_session(kNoSession);
   files_.begin_session(kNoSession);
   directories_.begin_session(kNoSession);
   inodes_.begin_session(kNoSession);
+  locks_freed(0);
 }
 
 abi::EntryOut PassthroughFs::entry(const Found& found) const {
@@ -71,6 +77,8 @@ Result<abi::AttrOut> PassthroughFs::attributes(const Inode& inode) const {
 
 void PassthroughFs::forget(const fuse::Call&, std::uint64_t nodeid, std::uint64_t count) {
   inodes_.forget(nodeid, count);
+  // A guest that forgets a file before it has closed it leaves no locks behind.
+  if (locks_.any() && !inodes_.get(nodeid).ok() && locks_.drop_node(nodeid)) locks_freed(nodeid);
 }
 
 Result<abi::AttrOut> PassthroughFs::getattr(const fuse::Call& call, const abi::GetattrIn&) {

@@ -8,7 +8,7 @@
 // guest's kernel has checked the caller's permission (default_permissions is part of every virtio-fs mount).
 //
 // The methods are in one file per topic: passthrough_fs.cc (life, attributes of whole objects), setattr.cc, names.cc,
-// make.cc (what creates), file_io.cc, directory.cc.
+// make.cc (what creates), file_io.cc, directory.cc, lock_ops.cc.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,7 @@
 #include "passthrough/fd_budget.h"
 #include "passthrough/handle.h"
 #include "passthrough/inode_table.h"
+#include "passthrough/locks.h"
 #include "passthrough/open_flags.h"
 #include "passthrough/proc_fd.h"
 
@@ -41,6 +42,9 @@ struct PassthroughOptions {
   std::uint64_t negative_timeout_ns = 0;  // 0: "no such file" is not remembered
   CachePolicy cache = CachePolicy::kAuto;
   bool writeback = false;
+  // Locks of the guest's processes are locks of the host; without, the guest keeps them to itself.
+  bool posix_locks = false;  // fcntl(2)
+  bool flock = false;        // flock(2)
   // For the inodes and handles of all shares of this process together; 0: what it can spare.
   std::size_t descriptors_max = 0;
 };
@@ -53,6 +57,8 @@ class PassthroughFs final : public fuse::FileSystem {
   // What the guest holds now; the root does not count.
   std::size_t inode_count() const { return inodes_.size(); }
   std::size_t handle_count() const { return files_.size() + directories_.size(); }
+  // Told whenever a lock may have been given up; before the first request, and outlives the last.
+  void set_unparker(fuse::Unparker* unparker) { unparker_ = unparker; }
   // The descriptors that must stay open for new requests to work.
   std::vector<int> keep_fds() const { return {root_fd_, proc_.fd()}; }
 
@@ -90,6 +96,9 @@ class PassthroughFs final : public fuse::FileSystem {
   Status access(const fuse::Call&, const abi::AccessIn&) override;
   Status fallocate(const fuse::Call&, const abi::FallocateIn&) override;
   Result<abi::LseekOut> lseek(const fuse::Call&, const abi::LseekIn&) override;
+  Result<abi::LkOut> getlk(const fuse::Call&, const abi::LkIn&) override;
+  Status setlk(const fuse::Call&, const abi::LkIn&) override;
+  Status setlkw(const fuse::Call&, const abi::LkIn&) override;
 
  private:
   // An inode that was counted as looked up, and what the host says of it.
@@ -137,6 +146,14 @@ class PassthroughFs final : public fuse::FileSystem {
   Result<HandleId> open_file(const fuse::Call& call, const std::shared_ptr<Inode>& inode, const OpenFlags& flags);
   abi::OpenOut file_opened(HandleId id) const;
 
+  // lock_ops.cc
+  Status lock_file(const fuse::Call& call, const abi::LkIn& in);
+  Status lock_whole(FileHandle& handle, std::uint32_t type);
+  void close_locks(std::uint64_t node, std::uint64_t owner);
+  void locks_freed(std::uint64_t node) const {
+    if (unparker_ != nullptr) unparker_->unpark(node);
+  }
+
   const PassthroughOptions options_;
   const Timeout entry_timeout_;
   const Timeout attr_timeout_;
@@ -147,6 +164,8 @@ class PassthroughFs final : public fuse::FileSystem {
   InodeTable inodes_;
   HandleTable<FileHandle> files_;
   HandleTable<DirHandle> directories_;
+  LockTable locks_;
+  fuse::Unparker* unparker_ = nullptr;
 };
 
 }  // namespace vfs::passthrough
