@@ -23,6 +23,10 @@ export interface ConfigObject {
   readonly cachePolicy?: CachePolicy;
   /** Lets the guest collect writes before it sends them; default false. */
   readonly writeback?: boolean;
+  /** Locks by fcntl(2) in the guest are locks of the host; default false: the guest keeps them to itself. */
+  readonly posixLocks?: boolean;
+  /** The same for flock(2); default false. */
+  readonly flock?: boolean;
   /** Keeps guest memory out of child processes of this one; default false. */
   readonly unmapGuestMemoryOnFork?: boolean;
 }
@@ -47,6 +51,8 @@ export const CONFIG_KEYS = {
   negative_timeout: { property: 'negativeTimeout', aliases: [], kind: 'seconds', default: 0 },
   cache_policy: { property: 'cachePolicy', aliases: ['cache'], kind: 'cachePolicy', default: 'auto' },
   writeback: { property: 'writeback', aliases: [], kind: 'boolean', default: false },
+  posix_locks: { property: 'posixLocks', aliases: [], kind: 'boolean', default: false },
+  flock: { property: 'flock', aliases: [], kind: 'boolean', default: false },
   unmap_guest_memory_on_fork: { property: 'unmapGuestMemoryOnFork', aliases: [], kind: 'boolean', default: false },
 } as const satisfies Record<string, ConfigKeyRow>;
 

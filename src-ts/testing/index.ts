@@ -12,7 +12,7 @@ export { GuestFileHandle } from './guest-file-handle.js';
 export type { Data, EncodingOption, ReadPosition } from './guest-file-handle.js';
 export { GuestDir } from './guest-dir.js';
 export { FuseClient, nameBytes } from './fuse-client.js';
-export type { CallOptions, InitOptions, Name, RawRequest, ReleaseOptions } from './fuse-client.js';
+export type { CallOptions, InitOptions, Name, RawRequest, ReleaseOptions, WaitOptions } from './fuse-client.js';
 export * from './fuse-abi.js';
 export { StructWriter, encodeInHeader, encodeInit, encodeSetattr } from './fuse-structs.js';
 export { decodeAttr, decodeDirents, decodeDirentsPlus, decodeEntry, decodeInit } from './fuse-structs.js';
