@@ -54,6 +54,8 @@ interface RunningQueue {
   /** A pump is under way; a nested one asks it to go round again. */
   pumping: boolean;
   again: boolean;
+  /** Requests that waited for a lock after the last pump. */
+  parked: number;
 }
 
 export class FsBackend extends EventEmitter<FsBackendEvents> {
@@ -171,6 +173,9 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
    * at last `call` is called if the driver wants it. A call of processQueue for the same queue from inside one of these
    * functions returns 0 and makes the outer call go round once more.
    *
+   * A request for a lock that somebody else has (with `posixLocks` or `flock`) stays in flight, and each call tries it
+   * again, on other pumped queues too: where processes of the host or other guests use locks, call it now and then.
+   *
    * Throws ERR_VIRTIOFS_QUEUE_NOT_RUNNING or ERR_VIRTIOFS_QUEUE_NOT_PUMPED, and whatever the functions throw.
    */
   processQueue(index: number): number {
@@ -182,16 +187,10 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
       queue.again = true;
       return 0;
     }
-    queue.pumping = true;
-    let served = 0;
-    try {
-      do {
-        queue.again = false;
-        served += this.#pump(index, queue);
-        // The embedder's functions may have stopped the queue.
-      } while (queue.again && this.#running.get(index) === queue);
-    } finally {
-      queue.pumping = false;
+    const served = this.#pumpAll(index, queue);
+    // What was served may have given up a lock that a request of another queue waits for.
+    for (const [other, waiting] of this.#running) {
+      if (waiting !== queue && waiting.parked > 0 && !waiting.pumping) this.#pumpAll(other, waiting);
     }
     return served;
   }
@@ -274,11 +273,12 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     const ring = { index, size, descTable, availRing, usedRing, nextAvail, nextUsed, features, ...notifiers };
     native(() => this.#device.startQueue(ring, handle));
     const callback = typeof call === 'function' ? call : undefined;
-    this.#running.set(index, { memory, pumped, call: callback, pumping: false, again: false });
+    this.#running.set(index, { memory, pumped, call: callback, pumping: false, again: false, parked: 0 });
   }
 
   #stop(index: number): Promise<QueueState> {
-    this.#queue(index);
+    const queue = this.#queue(index);
+    if (queue.parked > 0) this.#giveUpParked(index, queue);
     return new Promise((resolve, reject) => {
       this.#stopping.set(index, ({ nextAvail, nextUsed }) => resolve({ nextAvail, nextUsed }));
       this.#running.delete(index);
@@ -292,11 +292,35 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     });
   }
 
-  #pump(index: number, queue: RunningQueue): number {
+  #pumpAll(index: number, queue: RunningQueue): number {
+    queue.pumping = true;
+    let served = 0;
+    try {
+      do {
+        queue.again = false;
+        served += this.#pump(index, queue);
+        // The embedder's functions may have stopped the queue.
+      } while (queue.again && this.#running.get(index) === queue);
+    } finally {
+      queue.pumping = false;
+    }
+    return served;
+  }
+
+  #giveUpParked(index: number, queue: RunningQueue): void {
+    try {
+      this.#pump(index, queue, true);
+    } catch {
+      // The memory is gone, and with it the place for the answers. The queue stops all the same.
+    }
+  }
+
+  #pump(index: number, queue: RunningQueue, last = false): number {
     const lent = queue.memory.lend();
     // The provider is the embedder's code, and may have stopped the queue.
     if (this.#running.get(index) !== queue) return 0;
-    const result = native(() => this.#device.processQueue(index, lent?.bytes, lent?.base ?? 0n));
+    const result = native(() => this.#device.processQueue(index, lent?.bytes, lent?.base ?? 0n, last));
+    queue.parked = result.parked;
     try {
       queue.memory.reportWritten(result.written);
     } finally {

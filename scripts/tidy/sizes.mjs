@@ -7,7 +7,9 @@ export const name = 'sizes';
 const FILE_LINES_MAX = 500;
 const FUNCTION_LINES_MAX = 70;
 /** `path` or `path:function`, and why it is better in one piece. */
-const EXCEPTIONS = new Map([]);
+const EXCEPTIONS = new Map([
+  ['src-ts/testing/fuse-client.ts', 'one short method for each operation of the ABI, all of one shape'],
+]);
 
 const CONTROL = /\b(if|for|while|switch|catch|else|do|try|return)\b[^;]*$/;
 

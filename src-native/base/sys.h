@@ -64,6 +64,14 @@ struct FileHandle {
 Result<FileHandle> name_to_handle_at(int dir, const char* name, int flags);
 Result<UniqueFd> open_by_handle_at(int mount, const FileHandle& handle, int flags);
 
+// --- locks, which never wait here: EAGAIN if somebody else has one that conflicts.
+// Of an open file description (F_OFD_SETLK): `type` is F_RDLCK, F_WRLCK or F_UNLCK; the range is given by l_start and
+// l_len.
+Status ofd_setlk(int fd, short type, std::int64_t start, std::int64_t length);
+// A lock that is in the way (F_OFD_GETLK), or one of type F_UNLCK. l_pid is -1 for one of an open file description.
+Result<struct flock> ofd_getlk(int fd, short type, std::int64_t start, std::int64_t length);
+Status flock(int fd, int operation);  // LOCK_SH, LOCK_EX or LOCK_UN
+
 // --- events and memory
 Result<UniqueFd> eventfd(unsigned initial);
 Status eventfd_signal(int fd);

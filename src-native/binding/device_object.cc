@@ -72,6 +72,8 @@ device::DeviceOptions options_from(const Napi::Object& given) {
   take_boolean(given, "allowMmap", options.share.allow_mmap);
   take_boolean(given, "readOnly", options.share.read_only);
   if (given.Has("maxWrite")) options.write_bytes_max = to_u32(given.Get("maxWrite"));
+  options.share.posix_locks = given.Get("posixLocks").As<Napi::Boolean>().Value();
+  options.share.flock = given.Get("flock").As<Napi::Boolean>().Value();
   return options;
 }
 
@@ -258,11 +260,14 @@ Napi::Value DeviceObject::process_queue(const Napi::CallbackInfo& info) {
     bytes = {reinterpret_cast<std::byte*>(lent.Data()), lent.ByteLength()};
   }
   WrittenRanges written;
-  const auto pumped = queue->pump(bytes, GuestAddress{to_u64(info[2])}, &written);
+  const GuestAddress base{to_u64(info[2])};
+  const bool last = info[3].As<Napi::Boolean>().Value();
+  const auto pumped = last ? queue->finish(bytes, base, &written) : queue->pump(bytes, base, &written);
   if (!pumped.ok()) queue_failed(index, pumped.error());
   Napi::Object result = Napi::Object::New(env);
   result.Set("served", Napi::Number::New(env, pumped.ok() ? static_cast<double>(pumped.value().served) : 0));
   result.Set("needsCall", Napi::Boolean::New(env, pumped.ok() && pumped.value().needs_call));
+  result.Set("parked", Napi::Number::New(env, queue->parked()));
   result.Set("written", written.to_array(env));
   return result;
 }

@@ -33,8 +33,10 @@ Device::Device(const DeviceOptions& options, std::unique_ptr<passthrough::Passth
       fs_(std::move(fs)),
       server_(*fs_,
               fuse::ServerOptions{.write_bytes_max = options.write_bytes_max, .read_only = options.share.read_only}),
-      pool_("v_fs:" + options.tag, options.pool_threads, &passthrough::prepare_thread) {
-  server_.set_canceller(&pool_);
+      pool_("v_fs:" + options.tag, options.pool_threads, &passthrough::prepare_thread),
+      lot_("v_fs:" + options.tag, &passthrough::prepare_thread) {
+  server_.set_canceller(&interrupts_);
+  fs_->set_unparker(&lot_);
 }
 
 Device::~Device() { close(); }
@@ -46,13 +48,13 @@ Status Device::start_worker(unsigned index, const virtio::QueueSetup& setup, std
                              std::move(kick),          std::move(call), &passthrough::prepare_thread};
   WorkerEvents events{[this, index](Fault fault) { observer_.queue_failed(index, fault); },
                       [this, index] { observer_.queue_stopped(index); }};
-  VFS_TRY(workers_[index], Worker::start(std::move(worker_setup), server_, pool_, std::move(events)));
+  VFS_TRY(workers_[index], Worker::start(std::move(worker_setup), server_, pool_, lot_, std::move(events)));
   return Unit{};
 }
 
 void Device::start_pumped(unsigned index, const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory) {
   VFS_ASSERT(!has_queue(index));
-  pumped_.emplace(index, std::make_unique<PumpedQueue>(setup, std::move(memory), server_));
+  pumped_.emplace(index, std::make_unique<PumpedQueue>(setup, std::move(memory), server_, lot_));
 }
 
 PumpedQueue* Device::pumped_queue(unsigned index) {
@@ -96,6 +98,7 @@ bool Device::set_call(unsigned index, UniqueFd call) {
 DeviceStats Device::stats() const {
   DeviceStats stats{ended_, fs_->inode_count(), fs_->handle_count()};
   pool_.add_to(stats.counters);
+  lot_.add_to(stats.counters);
   for (const auto& [index, worker] : workers_) worker->add_to(stats.counters);
   for (const auto& [index, queue] : pumped_) queue->add_to(stats.counters);
   return stats;
@@ -107,6 +110,7 @@ void Device::close() {
   while (!workers_.empty()) reap(workers_.begin()->first);
   while (!pumped_.empty()) reap(pumped_.begin()->first);
   pool_.close();
+  lot_.close();
   server_.end_session();
 }
 

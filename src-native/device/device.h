@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "device/parking_lot.h"
 #include "device/pumped_queue.h"
 #include "device/thread_pool.h"
 #include "device/worker.h"
@@ -40,6 +41,22 @@ struct DeviceStats {
   fuse::Counters::Snapshot counters;
   std::size_t inodes;
   std::size_t handles;
+};
+
+// INTERRUPT reaches a request wherever it waits. Linux's virtio-fs driver has never sent one (virtio_fs_send_interrupt
+// is empty in 7.x, too): there a process that waits for a lock waits until it has it, and only then sees its signals.
+// The drivers of other systems do as the specification says (virtio 1.3 §5.11.6.1).
+class Interrupts final : public fuse::Canceller {
+ public:
+  Interrupts(ThreadPool& pool, ParkingLot& lot) : pool_(pool), lot_(lot) {}
+  void cancel(std::uint64_t unique) override {
+    pool_.cancel(unique);
+    lot_.cancel(unique);
+  }
+
+ private:
+  ThreadPool& pool_;
+  ParkingLot& lot_;
 };
 
 class Device {
@@ -78,6 +95,8 @@ class Device {
   std::unique_ptr<passthrough::PassthroughFs> fs_;
   fuse::Server server_;
   ThreadPool pool_;
+  ParkingLot lot_;
+  Interrupts interrupts_{pool_, lot_};
   std::map<unsigned, std::unique_ptr<Worker>> workers_;
   std::map<unsigned, std::unique_ptr<PumpedQueue>> pumped_;
   fuse::Counters::Snapshot ended_;  // counters of queues that are gone

@@ -1,5 +1,6 @@
 // PumpedQueue: a queue without a thread, for memory that is lent for one call at a time (an emulator whose RAM is an
-// ArrayBuffer that may move). Everything happens on the calling thread, inside pump(), waiting or not.
+// ArrayBuffer that may move). Everything happens on the calling thread, inside pump(), waiting or not. Only a lock that
+// somebody else has is not waited for there: such a request stays in flight, and each pump tries it again.
 #pragma once
 
 #include <memory>
@@ -10,7 +11,11 @@ namespace vfs::device {
 
 class PumpedQueue {
  public:
-  PumpedQueue(const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory, fuse::Server& server);
+  PumpedQueue(const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory, fuse::Server& server,
+              ParkingLot& lot);
+  ~PumpedQueue() { engine_->forget_parked(); }
+  PumpedQueue(const PumpedQueue&) = delete;
+  PumpedQueue& operator=(const PumpedQueue&) = delete;
 
   struct Pumped {
     std::size_t served;
@@ -21,11 +26,17 @@ class PumpedQueue {
   // memory that is mapped anyway it is ignored. `observer` hears of every write to borrowed memory.
   // A fault breaks the queue: it serves nothing any more, and says the same fault again.
   Result<Pumped, Fault> pump(MutableByteSpan bytes, GuestAddress base, WriteObserver* observer);
+  // The last pump of a queue that stops: takes nothing, gives up what is parked. Without it those requests are lost.
+  Result<Pumped, Fault> finish(MutableByteSpan bytes, GuestAddress base, WriteObserver* observer);
+  std::uint32_t parked() const { return engine_->parked(); }
   virtio::QueueState state() const { return engine_->state(); }
   void add_to(fuse::Counters::Snapshot& sum) const { engine_->counters().add_to(sum); }
 
  private:
+  template <typename Serve>
+  Result<Pumped, Fault> with_memory(MutableByteSpan bytes, GuestAddress base, WriteObserver* observer, Serve serve);
   Result<Pumped, Fault> serve_ring();
+  Result<Pumped, Fault> give_up_parked();
 
   std::shared_ptr<QueueEngine> engine_;
   std::optional<Fault> broken_;

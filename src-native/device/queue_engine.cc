@@ -4,9 +4,30 @@
 
 namespace vfs::device {
 
+namespace {
+
+// What a request that waits for a lock gets when its queue stops, because it would wait for ever otherwise. Not EINTR,
+// which Linux (fuse_setlk) turns into ERESTARTSYS: without a signal for the process that number, 512, would reach the
+// program. See docs/decisions/0003-waiting-locks.md.
+constexpr Errno kStopped{EAGAIN};
+
+// A ring full of requests that wait has no room for the one that gives up the lock. So some of it is kept free; without
+// indirect tables a request for a lock takes three descriptors.
+std::uint32_t parked_max(const virtio::QueueSetup& setup) {
+  const std::uint32_t requests = setup.indirect ? setup.size : setup.size / 4;
+  return requests - (requests + 3) / 4;
+}
+
+}  // namespace
+
 QueueEngine::QueueEngine(const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory, fuse::Server& server,
-                         ThreadPool* pool, std::function<void()> wake)
-    : queue_(setup, std::move(memory)), server_(server), pool_(pool), wake_(std::move(wake)) {}
+                         ThreadPool* pool, ParkingLot& lot, std::function<void()> wake)
+    : queue_(setup, std::move(memory)),
+      server_(server),
+      pool_(pool),
+      lot_(lot),
+      parked_max_(parked_max(setup)),
+      wake_(std::move(wake)) {}
 
 Result<Unit, Fault> QueueEngine::attach() {
   owner_ = std::this_thread::get_id();
@@ -59,6 +80,10 @@ void QueueEngine::begin(Slot& slot) {
   slot.request.start(Chain(slot.ranges.reader(memory), slot.ranges.writer(memory), Completion(*this, {&slot})));
   const auto wait = server_.receive(slot.request, counters_);
   if (!wait.has_value()) return;
+  if (*wait == fuse::Wait::kPark) {
+    if (server_.serve(slot.request, false, counters_) == fuse::Progress::kWouldWait) park(slot);
+    return;
+  }
   if (pool_ != nullptr && *wait == fuse::Wait::kMay) return offload(slot);
   const bool may_wait = pool_ == nullptr || *wait == fuse::Wait::kNever;
   if (server_.serve(slot.request, may_wait, counters_) == fuse::Progress::kWouldWait) offload(slot);
@@ -69,6 +94,30 @@ void QueueEngine::offload(Slot& slot) {
   pool_->submit(slot);
 }
 
+void QueueEngine::park(Slot& slot) {
+  // As fcntl(2) says of a lock table that is full.
+  if (parked() >= parked_max_) return server_.refuse(slot.request, Errno(ENOLCK), counters_);
+  const bool pumped = pool_ == nullptr;
+  if (!pumped) slot.keep_alive = shared_from_this();
+  slot.parked = true;
+  parked_.fetch_add(1, std::memory_order_relaxed);
+  lot_.park(slot, this, pumped);
+}
+
+void QueueEngine::abandon_parked() {
+  if (parked() > 0) lot_.abandon_all(this, kStopped);
+}
+
+void QueueEngine::forget_parked() {
+  // From here on a request that is dropped (by its destructor) touches neither ring nor memory.
+  forgetting_ = true;
+  lot_.forget_all(this);
+}
+
+bool QueueEngine::Slot::try_again(fuse::Counters& counters) {
+  return engine->server_.serve(request, false, counters) == fuse::Progress::kDone;
+}
+
 void QueueEngine::Slot::run(fuse::Counters& counters) { engine->server_.serve(request, true, counters); }
 
 void QueueEngine::Slot::abandon(Errno reason, fuse::Counters& counters) {
@@ -77,7 +126,9 @@ void QueueEngine::Slot::abandon(Errno reason, fuse::Counters& counters) {
 
 void QueueEngine::complete(CompletionToken token, std::uint32_t written, bool) {
   Slot& slot = *static_cast<Slot*>(token.slot);
+  if (forgetting_) return;
   slot.written = written;
+  if (std::exchange(slot.parked, false)) parked_.fetch_sub(1, std::memory_order_relaxed);
   if (std::this_thread::get_id() == owner_ && slot.keep_alive == nullptr) return put_back(slot);
   // From here on the owner may take the slot, finish, and let go of the engine: this reference outlasts the wake-up.
   const std::shared_ptr<QueueEngine> alive = std::move(slot.keep_alive);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/completion.h"
+#include "device/parking_lot.h"
 #include "device/thread_pool.h"
 #include "fuse/server.h"
 #include "virtio/virtqueue.h"
@@ -24,7 +25,7 @@ class QueueEngine final : public CompletionSink, public std::enable_shared_from_
   // `pool` null: everything is served by the owner, waiting or not (pumped queues). `wake` is called, from any thread,
   // when completions of other threads wait for the owner.
   QueueEngine(const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory, fuse::Server& server,
-              ThreadPool* pool, std::function<void()> wake);
+              ThreadPool* pool, ParkingLot& lot, std::function<void()> wake);
 
   // The calling thread is the owner from now on. See Virtqueue::attach.
   Result<Unit, Fault> attach();
@@ -34,6 +35,14 @@ class QueueEngine final : public CompletionSink, public std::enable_shared_from_
   Result<std::size_t, Fault> serve(std::size_t limit);
   // Collects completions and shows the driver what is finished. True: the driver wants an interrupt.
   bool flush();
+
+  // Requests in the parking lot. retry_parked() tries those of a pumped queue again. abandon_parked() gives them up,
+  // because the queue stops; the last of them may come back a little later. forget_parked() lets go of a pumped
+  // queue's, whose memory is not there to answer in.
+  std::uint32_t parked() const { return parked_.load(std::memory_order_relaxed); }
+  void retry_parked() { lot_.retry(this, counters_); }
+  void abandon_parked();
+  void forget_parked();
 
   void suppress_kicks() { queue_.suppress_kicks(); }
   bool request_kick() { return queue_.request_kick(); }
@@ -47,10 +56,12 @@ class QueueEngine final : public CompletionSink, public std::enable_shared_from_
 
  private:
   // A request's place, from being taken to being back in the ring.
-  struct Slot final : public PoolTask {
+  struct Slot final : public PoolTask, public ParkedTask {
     void run(fuse::Counters& counters) override;
+    bool try_again(fuse::Counters& counters) override;
     void abandon(Errno reason, fuse::Counters& counters) override;
     std::uint64_t unique() const override { return request.header().unique; }
+    std::uint64_t node() const override { return request.header().nodeid; }
 
     QueueEngine* engine = nullptr;
     std::shared_ptr<QueueEngine> keep_alive;  // while the request is with another thread
@@ -58,22 +69,28 @@ class QueueEngine final : public CompletionSink, public std::enable_shared_from_
     virtio::ChainRanges ranges;
     std::uint32_t written = 0;
     std::uint16_t head = 0;
+    bool parked = false;
     Slot* next_completed = nullptr;
   };
 
   Slot& take_slot(std::uint16_t head);
   void begin(Slot& slot);
   void offload(Slot& slot);
+  void park(Slot& slot);
   void put_back(Slot& slot);
   void collect();
 
   virtio::Virtqueue queue_;
   fuse::Server& server_;
   ThreadPool* const pool_;
+  ParkingLot& lot_;
+  const std::uint32_t parked_max_;
   const std::function<void()> wake_;
   std::thread::id owner_;
   bool attached_ = false;
+  bool forgetting_ = false;
   fuse::Counters counters_;  // of the owner
+  std::atomic<std::uint32_t> parked_{0};
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Slot*> free_;
   std::atomic<Slot*> completed_{nullptr};  // finished by other threads, newest first

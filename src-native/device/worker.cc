@@ -23,12 +23,12 @@ constexpr std::uint64_t kStop = 2;
 
 Worker::Worker(Setup setup, WorkerEvents events) : setup_(std::move(setup)), events_(std::move(events)) {}
 
-Result<std::unique_ptr<Worker>> Worker::start(Setup setup, fuse::Server& server, ThreadPool& pool,
+Result<std::unique_ptr<Worker>> Worker::start(Setup setup, fuse::Server& server, ThreadPool& pool, ParkingLot& lot,
                                               WorkerEvents events) {
   std::unique_ptr<Worker> worker(new Worker(std::move(setup), std::move(events)));
   VFS_CHECK(worker->open_descriptors());
   worker->engine_ = std::make_shared<QueueEngine>(
-      worker->setup_.queue, worker->setup_.memory, server, &pool,
+      worker->setup_.queue, worker->setup_.memory, server, &pool, lot,
       [wake = worker->wake_] { static_cast<void>(sys::eventfd_signal(wake->get()).ok()); });
   VFS_TRY(worker->thread_, Thread::start([raw = worker.get()] { raw->run(); }));
   return worker;
@@ -116,8 +116,10 @@ void Worker::wait_for_events() {
 void Worker::finish_in_flight() {
   static_cast<void>(sys::epoll_remove(epoll_.get(), setup_.kick.get()).ok());
   for (;;) {
-    if (engine_->attached() && engine_->flush()) signal_call();
     const bool stopping = stopping_.load();
+    // Nobody knows when a lock becomes free.
+    if (stopping) engine_->abandon_parked();
+    if (engine_->attached() && engine_->flush()) signal_call();
     if (stopping && engine_->in_flight() == 0) return;
     // The stop event has done its work once it is seen; left in, it would make this loop spin.
     if (stopping) static_cast<void>(sys::epoll_remove(epoll_.get(), stop_event_.get()).ok());

@@ -18,7 +18,8 @@ namespace vfs::device {
 struct WorkerEvents {
   // The ring is broken: nothing more is taken from it. The worker still waits to be stopped.
   std::function<void(Fault)> failed;
-  // Requests in flight are finished and the thread is about to end: stop() will not have to wait.
+  // Requests in flight are finished, those that wait for a lock given up, and the thread is about to end: stop() will
+  // not have to wait.
   std::function<void()> stopped;
 };
 
@@ -35,7 +36,7 @@ class Worker {
 
   // Starts the thread. Errors: of eventfd, epoll and thread creation. What is wrong with the ring, the `failed` event
   // says.
-  static Result<std::unique_ptr<Worker>> start(Setup setup, fuse::Server& server, ThreadPool& pool,
+  static Result<std::unique_ptr<Worker>> start(Setup setup, fuse::Server& server, ThreadPool& pool, ParkingLot& lot,
                                                WorkerEvents events);
   ~Worker();
 

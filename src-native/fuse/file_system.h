@@ -61,6 +61,16 @@ class DirectoryPlusSink {
   ~DirectoryPlusSink() = default;
 };
 
+// Told, from any thread, that what a request waits for may have come true: it is worth another try.
+class Unparker {
+ public:
+  // `nodeid` 0: whatever it waits for. Must not call the file system.
+  virtual void unpark(std::uint64_t nodeid) = 0;
+
+ protected:
+  ~Unparker() = default;
+};
+
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
@@ -127,6 +137,12 @@ class FileSystem {
   virtual Result<abi::CreateOut> tmpfile(const Call&, const abi::CreateIn&, const IgnoredName&, const Creation&) {
     return Errno(ENOSYS);
   }
+  // A lock that is in the way of this one, or one of type F_UNLCK. SETLK takes or gives up a lock of the owner: EAGAIN
+  // if it conflicts with another's. SETLKW returns kWouldWait then and is called again, whatever Call::may_wait says:
+  // a file system never waits for a lock (see Wait::kPark). LkIn::lk_flags tells flock(2) from fcntl(2).
+  virtual Result<abi::LkOut> getlk(const Call&, const abi::LkIn&) { return Errno(ENOSYS); }
+  virtual Status setlk(const Call&, const abi::LkIn&) { return Errno(ENOSYS); }
+  virtual Status setlkw(const Call&, const abi::LkIn&) { return Errno(ENOSYS); }
   // What the ioctl itself fails with is IoctlAnswer::result; an Errno is for requests that never got so far. ENOTTY:
   // there is no such ioctl here.
   struct IoctlAnswer {

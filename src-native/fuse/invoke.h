@@ -103,10 +103,16 @@ void with_parameters(Request& request, std::tuple<In...>*, Use use) {
 template <auto Method>
 Progress invoke(Server& server, Request& request, bool may_wait) {
   using Shape = detail::Signature<decltype(Method)>;
+  Progress progress = Progress::kDone;
   with_parameters(request, static_cast<typename Shape::Parameters*>(nullptr), [&](const auto&... in) {
-    detail::answer(request, (server.file_system().*Method)(server.call_of(request, may_wait), in...));
+    const auto result = (server.file_system().*Method)(server.call_of(request, may_wait), in...);
+    if (!result.ok() && result.error() == kWouldWait && request.row()->wait == Wait::kPark) {
+      progress = Progress::kWouldWait;
+      return;
+    }
+    detail::answer(request, result);
   });
-  return Progress::kDone;
+  return progress;
 }
 
 // A row whose columns follow from the method's signature.

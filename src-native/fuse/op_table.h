@@ -17,6 +17,7 @@ enum class Wait : std::uint8_t {
   kNever,     // short: always in the queue's thread
   kTryFirst,  // in the queue's thread if it need not wait, else again in the pool
   kMay,       // straight to the pool
+  kPark,      // in the queue's thread; what would wait is set aside and tried again (device/parking_lot)
 };
 
 // What an operation does to the share.

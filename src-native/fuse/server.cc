@@ -59,7 +59,7 @@ Progress Server::serve(Request& request, bool may_wait, Counters& counters) {
   const OpRow* row = request.row();
   const Progress progress = row->handler(*this, request, may_wait);
   if (progress == Progress::kWouldWait) {
-    VFS_ASSERT(!may_wait);
+    VFS_ASSERT(!may_wait || row->wait == Wait::kPark);
     return progress;
   }
   finish(request, counters);

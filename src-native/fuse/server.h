@@ -76,7 +76,7 @@ class Server {
   // Takes a request in: header, row, parameters, room. Returns where it is to be served; nothing, if it is malformed
   // and has been answered (or given back) already.
   std::optional<Wait> receive(Request& request, Counters& counters);
-  // Serves it. kWouldWait only if `may_wait` is false.
+  // Serves it. kWouldWait only if `may_wait` is false, or from operations that are parked (Wait::kPark).
   Progress serve(Request& request, bool may_wait, Counters& counters);
   // Answers a request that will not be served any more.
   void refuse(Request& request, Errno error, Counters& counters);

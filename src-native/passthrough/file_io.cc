@@ -1,6 +1,7 @@
 // Open files.
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/file.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -111,12 +112,22 @@ Result<abi::WriteOut> PassthroughFs::write(const fuse::Call& call, const abi::Wr
 }
 
 Status PassthroughFs::release(const fuse::Call& call, const abi::ReleaseIn& in) {
-  return files_.close(in.fh, call.nodeid);
+  VFS_TRY(const auto handle, files_.get(in.fh, call.nodeid));
+  // The lock goes with the last use of the descriptor, which may be a request that is still running: not so late.
+  const bool flocked = (in.release_flags & abi::kReleaseFlockUnlock) != 0;
+  if (flocked) static_cast<void>(sys::flock(handle->fd(), LOCK_UN).ok());
+  const Status closed = files_.close(in.fh, call.nodeid);
+  close_locks(call.nodeid, in.lock_owner);
+  // Also those that were not told of: a request that waits for a lock by this handle must hear that it is gone.
+  locks_freed(call.nodeid);
+  return closed;
 }
 
 Status PassthroughFs::flush(const fuse::Call& call, const abi::FlushIn& in) {
   VFS_TRY(const auto handle, files_.get(in.fh, call.nodeid));
-  // A process of the guest closes its file. Some file systems write back then, and report errors at no other time.
+  // A process of the guest closes its file, and with it gives up its locks on it. Some file systems write back then,
+  // and report errors at no other time.
+  close_locks(call.nodeid, in.lock_owner);
   VFS_TRY(auto copy, sys::duplicate(handle->fd()));
   return sys::close(std::move(copy));
 }

@@ -2,6 +2,9 @@
 // together with the node that it was opened on.
 #pragma once
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -31,10 +34,15 @@ class FileHandle {
   int fd() const { return fd_.get(); }
   // Writes of the guest's processes go to the end of the file.
   bool appends() const { return flags_.appends; }
+  // O_RDONLY, O_WRONLY or O_RDWR.
+  int access() const { return flags_.host & O_ACCMODE; }
   // Each write waits for the disk.
   bool synchronous() const { return flags_.synchronous(); }
 
   std::atomic<NowaitReads> nowait_reads{NowaitReads::kTry};
+  // The flock(2) lock of the descriptor, as far as we know: LOCK_SH, LOCK_EX or LOCK_UN. Two requests at once on one
+  // handle may leave the wrong word here; then somebody who waits hears a little later that the lock is free.
+  std::atomic<int> flock{LOCK_UN};
 
  private:
   const std::shared_ptr<Inode> inode_;

@@ -94,17 +94,23 @@ Result<std::uint64_t> PassthroughFs::init(std::uint32_t session, std::uint64_t o
   const bool kills_priv = options_.killpriv == KillPriv::kAuto ? host_.kills_priv : options_.killpriv == KillPriv::kV2;
   if (kills_priv) wanted |= kHandleKillprivV2;
   wanted |= kCreateSuppGroup;
+  if (options_.posix_locks) wanted |= kPosixLocks;
+  if (options_.flock) wanted |= kFlockLocks;
   // Handles go before the inodes that they hold.
+  locks_.begin_session(session);
   files_.begin_session(session);
   directories_.begin_session(session);
   inodes_.begin_session(session);
+  locks_freed(0);
   return wanted & offered;
 }
 
 void PassthroughFs::destroy() {
+  locks_.begin_session(kNoSession);
   files_.begin_session(kNoSession);
   directories_.begin_session(kNoSession);
   inodes_.begin_session(kNoSession);
+  locks_freed(0);
 }
 
 abi::Attr PassthroughFs::to_guest(const struct statx& from) const {
@@ -138,6 +144,8 @@ Result<abi::AttrOut> PassthroughFs::attributes_of(int fd) const {
 
 void PassthroughFs::forget(const fuse::Call&, std::uint64_t nodeid, std::uint64_t count) {
   inodes_.forget(nodeid, count);
+  // A guest that forgets a file before it has closed it leaves no locks behind.
+  if (locks_.any() && !inodes_.get(nodeid).ok() && locks_.drop_node(nodeid)) locks_freed(nodeid);
 }
 
 Result<abi::AttrOut> PassthroughFs::getattr(const fuse::Call& call, const abi::GetattrIn& in) {

@@ -8,7 +8,8 @@
 // guest's kernel has checked the caller's permission (default_permissions is part of every virtio-fs mount).
 //
 // The methods are in one file per topic: passthrough_fs.cc (life, attributes of whole objects), statx.cc, setattr.cc,
-// names.cc, mounts.cc, make.cc and tmpfile.cc (what creates), file_io.cc, copy.cc, ioctl.cc, directory.cc, xattr.cc.
+// names.cc, mounts.cc, make.cc and tmpfile.cc (what creates), file_io.cc, copy.cc, ioctl.cc, directory.cc, xattr.cc,
+// lock_ops.cc.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,7 @@
 #include "passthrough/handle.h"
 #include "passthrough/ino_map.h"
 #include "passthrough/inode_table.h"
+#include "passthrough/locks.h"
 #include "passthrough/open_flags.h"
 #include "passthrough/proc_fd.h"
 #include "passthrough/security_label.h"
@@ -76,6 +78,9 @@ struct PassthroughOptions {
   bool allow_mmap = false;         // shared mappings also of files that are not cached
   // Whoever serves the requests refuses what always writes (fuse::ServerOptions); what depends is refused here.
   bool read_only = false;
+  // Locks of the guest's processes are locks of the host; without, the guest keeps them to itself.
+  bool posix_locks = false;  // fcntl(2)
+  bool flock = false;        // flock(2)
   // For the inodes and handles of all shares of this process together; 0: what it can spare.
   std::size_t descriptors_max = 0;
   FileHandles file_handles = FileHandles::kNever;
@@ -89,6 +94,8 @@ class PassthroughFs final : public fuse::FileSystem {
   // What the guest holds now; the root does not count.
   std::size_t inode_count() const { return inodes_.size(); }
   std::size_t handle_count() const { return files_.size() + directories_.size(); }
+  // Told whenever a lock may have been given up; before the first request, and outlives the last.
+  void set_unparker(fuse::Unparker* unparker) { unparker_ = unparker; }
   // The descriptors that must stay open for new requests to work.
   std::vector<int> keep_fds() const { return {root_fd_, proc_.fd()}; }
 
@@ -138,6 +145,9 @@ class PassthroughFs final : public fuse::FileSystem {
   Result<abi::CreateOut> tmpfile(const fuse::Call&, const abi::CreateIn&, const fuse::IgnoredName&,
                                  const fuse::Creation&) override;
   Result<IoctlAnswer> ioctl(const fuse::Call&, const abi::IoctlIn&, ByteSpan, MutableByteSpan) override;
+  Result<abi::LkOut> getlk(const fuse::Call&, const abi::LkIn&) override;
+  Status setlk(const fuse::Call&, const abi::LkIn&) override;
+  Status setlkw(const fuse::Call&, const abi::LkIn&) override;
 
  private:
   // An inode that was counted as looked up, and what the host says of it.
@@ -236,6 +246,14 @@ class PassthroughFs final : public fuse::FileSystem {
   static Result<bool> supports_acls(const ProcFd& proc, int root);
   Status set_labels(const fuse::Call& call, const Created& created, int fd);
 
+  // lock_ops.cc
+  Status lock_file(const fuse::Call& call, const abi::LkIn& in);
+  Status lock_whole(FileHandle& handle, std::uint32_t type);
+  void close_locks(std::uint64_t node, std::uint64_t owner);
+  void locks_freed(std::uint64_t node) const {
+    if (unparker_ != nullptr) unparker_->unpark(node);
+  }
+
   const PassthroughOptions options_;
   const Host host_;
   const Timeout entry_timeout_;
@@ -251,6 +269,8 @@ class PassthroughFs final : public fuse::FileSystem {
   InodeTable inodes_;
   HandleTable<FileHandle> files_;
   HandleTable<DirHandle> directories_;
+  LockTable locks_;
+  fuse::Unparker* unparker_ = nullptr;
 };
 
 }  // namespace vfs::passthrough

@@ -191,6 +191,8 @@ export interface NativePumpResult {
   readonly served: number;
   /** The driver wants an interrupt. */
   readonly needsCall: boolean;
+  /** Requests that wait for a lock: each pump tries them again. */
+  readonly parked: number;
   /** Guest ranges that were written, merged: address, length, address, length… */
   readonly written: readonly bigint[];
 }
@@ -229,9 +231,10 @@ export interface NativeDevice {
   setCall(index: number, call: number): boolean;
   /**
    * Serves a pumped queue on this thread until its ring is empty. `bytes` is the borrowed memory, of which byte 0 is
-   * guest address `base`; it is used during the call only. For other memories `bytes` is undefined.
+   * guest address `base`; it is used during the call only. For other memories `bytes` is undefined. `last`: nothing is
+   * served, and requests that wait for a lock are given up, because the queue is about to stop.
    */
-  processQueue(index: number, bytes: Uint8Array | undefined, base: bigint): NativePumpResult;
+  processQueue(index: number, bytes: Uint8Array | undefined, base: bigint, last: boolean): NativePumpResult;
   /** Ends the FUSE session: every inode and handle of the guest is dropped. No queue may be running. */
   endSession(): void;
   stats(): NativeDeviceStats;

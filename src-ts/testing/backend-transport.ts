@@ -115,6 +115,9 @@ class EventfdLink implements QueueLink {
   }
 }
 
+/** Requests that wait for a lock are tried at each pump: how often that is, while any is outstanding. */
+const REPUMP_MS = 5;
+
 /** A queue that is served during `notify`, on this thread. */
 class PumpedLink implements QueueLink {
   readonly #backend: LoopbackBackend;
@@ -123,6 +126,7 @@ class PumpedLink implements QueueLink {
   readonly #layout: QueueLayout;
   readonly #onCall: () => void;
   #running = false;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(backend: LoopbackBackend, ram: GuestRam, index: number, layout: QueueLayout, onCall: () => void) {
     this.#backend = backend;
@@ -148,11 +152,26 @@ class PumpedLink implements QueueLink {
     if (this.#running) this.#backend.processQueue(this.#index);
   }
 
-  keepAlive(): void {
-    // Nothing is waited for: a pump is over when it returns.
+  keepAlive(yes: boolean): void {
+    // A pump is over when it returns, except for a request that waits for a lock.
+    if (yes) {
+      this.#timer ??= setInterval(() => this.#pumpAgain(), REPUMP_MS);
+    } else {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
   }
 
   close(): void {
-    // There are no wires.
+    this.keepAlive(false);
+  }
+
+  #pumpAgain(): void {
+    try {
+      this.notify();
+    } catch {
+      // The backend has been closed under its guest: whoever sends the next request will hear of it.
+      this.keepAlive(false);
+    }
   }
 }

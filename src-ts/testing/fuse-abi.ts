@@ -204,6 +204,8 @@ export const INIT_FLAGS = {
 /** What the guest offers unless told otherwise: what its own client can honour. */
 export const DEFAULT_INIT_FLAGS: bigint =
   INIT_FLAGS.ASYNC_READ |
+  INIT_FLAGS.POSIX_LOCKS |
+  INIT_FLAGS.FLOCK_LOCKS |
   INIT_FLAGS.ATOMIC_O_TRUNC |
   INIT_FLAGS.EXPORT_SUPPORT |
   INIT_FLAGS.BIG_WRITES |
@@ -254,6 +256,22 @@ export const FOPEN = {
   NOFLUSH: 1 << 5,
   PARALLEL_DIRECT_WRITES: 1 << 6,
 } as const;
+
+/** fuse_lk_in.lk_flags: flock(2), not fcntl(2). */
+export const LK_FLOCK = 1 << 0;
+/** fuse_release_in.release_flags */
+export const RELEASE_FLOCK_UNLOCK = 1 << 1;
+/** fuse_file_lock.type (fcntl(2)) */
+export const F_RDLCK = 0;
+export const F_WRLCK = 1;
+export const F_UNLCK = 2;
+/** The end of a lock that goes to the end of the file. */
+export const LOCK_END_MAX = (1n << 63n) - 1n;
+/** flock(2)'s operations. */
+export const LOCK_SH = 1;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+export const LOCK_UN = 8;
 
 export const GETATTR_FH = 1 << 0;
 export const OPEN_KILL_SUIDGID = 1 << 0;

@@ -6,8 +6,8 @@ import * as abi from './fuse-abi.js';
 import { OPCODES, opcodeName } from './fuse-abi.js';
 import * as structs from './fuse-structs.js';
 import { StructWriter } from './fuse-structs.js';
-import type { AttrChanges, AttrReply, CreateReply, Entry, InitReply, OpenReply, StatfsReply } from './fuse-structs.js';
-import type { CreationExtensions } from './fuse-structs.js';
+import type { AttrChanges, AttrReply, CreateReply, CreationExtensions, Entry, FileLock } from './fuse-structs.js';
+import type { InitReply, OpenReply, StatfsReply } from './fuse-structs.js';
 import { GuestError, ProtocolViolation } from './guest-error.js';
 import type { Caller, FuseReply, FuseRequest, RequestEngine } from './request-engine.js';
 
@@ -45,6 +45,9 @@ export interface IoctlOptions extends CallOptions {
   readonly room?: number;
   readonly directory?: boolean;
 }
+
+/** Aborted: INTERRUPT is sent, and the call fails with EINTR if the device follows. */
+export type WaitOptions = CallOptions & { readonly signal?: AbortSignal };
 
 /** INIT_EXT exists since then; before, the flag is reserved and the request has 16 bytes. */
 const INIT_EXT_MINOR = 36;
@@ -305,6 +308,44 @@ export class FuseClient {
     await this.#call(OPCODES.ACCESS, nodeId, [u32s(mask, 0)], options);
   }
 
+  /** A lock that keeps `owner` from having this one, or one of type F_UNLCK. */
+  async getlk(
+    nodeId: bigint,
+    fh: bigint,
+    owner: bigint,
+    lock: FileLock,
+    options: CallOptions = {},
+  ): Promise<Required<FileLock>> {
+    return structs.decodeLock(
+      await this.#call(OPCODES.GETLK, nodeId, [structs.encodeLock(fh, owner, lock, 0)], options),
+    );
+  }
+
+  /** Takes or gives up a lock; EAGAIN if another's is in the way. */
+  async setlk(nodeId: bigint, fh: bigint, owner: bigint, lock: FileLock, options: CallOptions = {}): Promise<void> {
+    await this.#call(OPCODES.SETLK, nodeId, [structs.encodeLock(fh, owner, lock, 0)], options);
+  }
+
+  /** The same, waiting for it. */
+  async setlkw(nodeId: bigint, fh: bigint, owner: bigint, lock: FileLock, options: WaitOptions = {}): Promise<void> {
+    await this.#interruptible(OPCODES.SETLKW, nodeId, structs.encodeLock(fh, owner, lock, 0), options);
+  }
+
+  /** flock(2): LOCK_SH, LOCK_EX or LOCK_UN, with LOCK_NB for not waiting. */
+  async flock(
+    nodeId: bigint,
+    fh: bigint,
+    operation: number,
+    options: WaitOptions & { readonly owner?: bigint } = {},
+  ): Promise<void> {
+    const kind = operation & ~abi.LOCK_NB;
+    const type = kind === abi.LOCK_SH ? abi.F_RDLCK : kind === abi.LOCK_EX ? abi.F_WRLCK : abi.F_UNLCK;
+    const lock = { type, start: 0n, end: abi.LOCK_END_MAX };
+    const body = structs.encodeLock(fh, options.owner ?? fh, lock, abi.LK_FLOCK);
+    const waits = (operation & abi.LOCK_NB) === 0;
+    await this.#interruptible(waits ? OPCODES.SETLKW : OPCODES.SETLK, nodeId, body, options);
+  }
+
   /** Asks to end the request `unique` early. The device need not follow, and no reply exists. */
   async interrupt(unique: bigint, options: CallOptions = {}): Promise<void> {
     const body = new StructWriter(8).u64(unique).done();
@@ -445,6 +486,17 @@ export class FuseClient {
     return this.#call(opcode, parent, [...body, extensions], options, undefined, totalExtlen);
   }
 
+  async #interruptible(opcode: number, nodeId: bigint, body: Buffer, options: WaitOptions): Promise<void> {
+    const unique = this.engine.takeUnique();
+    const interrupt = (): void => void this.interrupt(unique).catch(() => undefined);
+    options.signal?.addEventListener('abort', interrupt);
+    try {
+      await this.#call(opcode, nodeId, [body], options, undefined, unique);
+    } finally {
+      options.signal?.removeEventListener('abort', interrupt);
+    }
+  }
+
   async #call(
     opcode: number,
     nodeId: bigint,
@@ -452,6 +504,7 @@ export class FuseClient {
     { uid, gid, pid, queue }: CallOptions,
     replyBytes?: number,
     totalExtlen?: number,
+    unique?: bigint,
   ): Promise<Buffer> {
     const { error, data } = await this.engine.request({
       opcode,
@@ -459,6 +512,7 @@ export class FuseClient {
       body: body.filter((part) => part.length > 0),
       replyBytes,
       totalExtlen,
+      unique,
       queue,
       uid: uid ?? this.caller.uid,
       gid: gid ?? this.caller.gid,

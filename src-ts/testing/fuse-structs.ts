@@ -147,6 +147,16 @@ export interface CreationExtensions {
   readonly groups?: readonly number[];
 }
 
+/** A lock of fcntl(2). */
+export interface FileLock {
+  /** F_RDLCK, F_WRLCK or F_UNLCK. */
+  readonly type: number;
+  readonly start: bigint | number;
+  /** The last byte; LOCK_END_MAX: to the end of the file, however long it becomes. */
+  readonly end: bigint | number;
+  readonly pid?: number;
+}
+
 export interface InitRequest {
   readonly major: number;
   readonly minor: number;
@@ -365,6 +375,20 @@ export function decodeStatx(data: Buffer): StatxReply {
 /** The result, then what the ioctl filled. */
 export function decodeIoctl(data: Buffer): IoctlReply {
   return { result: data.readInt32LE(0), data: data.subarray(IOCTL_OUT_BYTES) };
+}
+
+export function encodeLock(fh: bigint, owner: bigint, lock: FileLock, flags: number): Buffer {
+  const { start, end, type, pid = 0 } = lock;
+  return new StructWriter(48).u64(fh).u64(owner).u64(start).u64(end).u32(type).u32(pid).u32(flags).u32(0).done();
+}
+
+export function decodeLock(data: Buffer): Required<FileLock> {
+  return {
+    start: data.readBigUInt64LE(0),
+    end: data.readBigUInt64LE(8),
+    type: data.readUInt32LE(16),
+    pid: data.readUInt32LE(20),
+  };
 }
 
 export function decodeOpen(data: Buffer, at = 0): OpenReply {

@@ -161,7 +161,7 @@ export class RequestEngine {
 
   /** Sends a request. A reply with an errno is a result; a reply that breaks the protocol is an exception. */
   request(request: FuseRequest): Promise<FuseReply> {
-    const unique = request.unique ?? this.#takeUnique();
+    const unique = request.unique ?? this.takeUnique();
     const shape = request.shape ?? REPLY_SHAPES.get(request.opcode);
     const hasReply = !NO_REPLY.has(request.opcode);
     const replyBytes = hasReply ? OUT_HEADER_BYTES + (request.replyBytes ?? shape?.bytes ?? 0) : 0;
@@ -413,7 +413,8 @@ export class RequestEngine {
     return new ProtocolViolation(message);
   }
 
-  #takeUnique(): bigint {
+  /** The number of a request that is to be sent: for those that may be interrupted. */
+  takeUnique(): bigint {
     // Linux numbers requests by twos: odd ones are interrupts.
     const unique = this.#nextUnique;
     this.#nextUnique += 2n;

@@ -39,6 +39,33 @@ def mknod(path, mode, rdev):
     os.mknod(path, mode, rdev)
     return 0
 
+# Files that stay open between calls, as those of one process: their locks last until they are closed.
+held = {}
+
+def opened(path, flags):
+    fd = os.open(path, flags)
+    held[fd] = fd
+    return fd
+
+def closed(fd):
+    os.close(held.pop(fd))
+    return 0
+
+def flock(fd, operation):
+    fcntl.flock(fd, operation)
+    return 0
+
+# A lock of this process (fcntl F_SETLK), or of the open file description (F_OFD_SETLK): ours is Python's, by number.
+def setlk(fd, description, kind, start, length):
+    fcntl.fcntl(fd, 37 if description else fcntl.F_SETLK, struct.pack('hhqqi4x', kind, 0, start, length, 0))
+    return 0
+
+# Type, start and length of what is in the way; the type is F_UNLCK if nothing is.
+def getlk(fd, description, kind, start, length):
+    asked = struct.pack('hhqqi4x', kind, 0, start, length, 0)
+    found = struct.unpack('hhqqi4x', fcntl.fcntl(fd, 36 if description else fcntl.F_GETLK, asked))
+    return [found[0], found[2], found[3]] if found[0] != fcntl.F_UNLCK else [found[0], 0, 0]
+
 def copy_file_range(source, source_offset, target, target_offset, length, flags, append):
     one = os.open(source, os.O_RDWR)
     other = os.open(target, os.O_RDWR | (os.O_APPEND if append else 0))
@@ -139,7 +166,8 @@ def run_as(uid, gid, groups, umask, name, args):
 calls = {'renameat2': renameat2, 'fallocate': fallocate, 'lseek': lseek, 'mknod': mknod, 'getxattr': getxattr,
          'setxattr': setxattr, 'listxattr': listxattr, 'removexattr': removexattr, 'write': write, 'open': open_file,
          'mkdir': mkdir, 'truncate': truncate, 'chown': chown, 'run_as': run_as, 'tmpfile': tmpfile,
-         'copy_file_range': copy_file_range, 'statx': statx, 'ioctl': ioctl}
+         'copy_file_range': copy_file_range, 'statx': statx, 'ioctl': ioctl, 'opened': opened, 'closed': closed,
+         'flock': flock, 'setlk': setlk, 'getlk': getlk}
 
 def answer_to(name, args):
     try:
@@ -253,6 +281,29 @@ export class PythonOracle {
   async ioctl(file: string, command: number, argument: Uint8Array): Promise<Buffer> {
     const left = await this.#call<string>('ioctl', file, command, Buffer.from(argument).toString('hex'));
     return Buffer.from(left, 'hex');
+  }
+
+  /** Opens a file in the oracle's process, where it stays open. */
+  open(file: string, flags: number): Promise<number> {
+    return this.#call('opened', file, flags);
+  }
+
+  closeFile(fd: number): Promise<number> {
+    return this.#call('closed', fd);
+  }
+
+  flock(fd: number, operation: number): Promise<number> {
+    return this.#call('flock', fd, operation);
+  }
+
+  /** A lock of the oracle's process or, with `ofd`, of the open file. A length of 0: to the end. */
+  setlk(fd: number, ofd: boolean, type: number, start: number, length: number): Promise<number> {
+    return this.#call('setlk', fd, ofd, type, start, length);
+  }
+
+  /** [type, start, length] of a lock that is in the way. */
+  getlk(fd: number, ofd: boolean, type: number, start: number, length: number): Promise<number[]> {
+    return this.#call<number[]>('getlk', fd, ofd, type, start, length);
   }
 
   close(): void {

@@ -7,6 +7,7 @@
 
 #include "support/fake_file_system.h"
 #include "support/ring_client.h"
+#include "support/worker_rig.h"
 
 namespace vfs::device {
 namespace {
@@ -24,7 +25,7 @@ class Observer final : public WriteObserver {
 
 class Pumped : public ::testing::Test {
  protected:
-  PumpedQueue make_queue() { return {driver_.setup(), GuestMemory::borrow(), server_}; }
+  PumpedQueue make_queue() { return {driver_.setup(), GuestMemory::borrow(), server_, lot_}; }
   PumpedQueue::Pumped pump(PumpedQueue& queue) {
     auto pumped = queue.pump(ram_, GuestAddress{0}, &observer_);
     EXPECT_TRUE(pumped.ok());
@@ -45,6 +46,7 @@ class Pumped : public ::testing::Test {
   RingClient client_{driver_};
   test::FakeFileSystem fs_;
   fuse::Server server_{fs_, fuse::ServerOptions{}};
+  ParkingLot lot_{"v_fs:test", &test::nothing_to_prepare};
   Observer observer_;
 };
 
@@ -108,6 +110,52 @@ TEST_F(Pumped, observer_hears_of_the_reply_and_of_the_ring) {
   }
 }
 
+FuseRequest lock_request() { return FuseRequest(abi::Opcode::kSetlkw).with(abi::LkIn{1, 1, {0, 9, 1, 1}, 0, 0}); }
+
+TEST_F(Pumped, lock_that_is_held_stays_in_flight_and_is_tried_at_each_pump) {
+  bool held = true;
+  fs_.before = [&](const test::Recorded& recorded) {
+    return recorded.method == "setlkw" && held ? Status(kWouldWait) : ok_status();
+  };
+  PumpedQueue queue = make_queue();
+  client_.send(test::init_request());
+  client_.send(lock_request());
+  client_.send(getattr_request());
+  EXPECT_EQ(pump(queue).served, 3U);
+  EXPECT_EQ(queue.parked(), 1U);
+  EXPECT_TRUE(client_.take().has_value());
+  EXPECT_TRUE(client_.take().has_value());
+  EXPECT_FALSE(client_.take().has_value());
+  move_ram();
+  held = false;
+  EXPECT_TRUE(pump(queue).needs_call);
+  EXPECT_EQ(client_.take()->reply.error(), 0);
+  EXPECT_EQ(queue.parked(), 0U);
+}
+
+TEST_F(Pumped, lock_that_is_held_is_given_up_when_the_queue_finishes_or_goes) {
+  fs_.before = [&](const test::Recorded& recorded) {
+    return recorded.method == "setlkw" ? Status(kWouldWait) : ok_status();
+  };
+  {
+    PumpedQueue queue = make_queue();
+    client_.send(test::init_request());
+    client_.send(lock_request());
+    pump(queue);
+    EXPECT_TRUE(client_.take().has_value());
+    const auto finished = queue.finish(ram_, GuestAddress{0}, &observer_);
+    ASSERT_TRUE(finished.ok());
+    EXPECT_TRUE(finished.value().needs_call);
+    EXPECT_EQ(client_.take()->reply.error(), EAGAIN);
+    client_.send(lock_request());
+    pump(queue);
+    EXPECT_EQ(lot_.size(), 1U);
+    move_ram();
+  }
+  EXPECT_EQ(lot_.size(), 0U);
+  EXPECT_FALSE(client_.take().has_value()) << "memory that is not lent was written";
+}
+
 TEST_F(Pumped, fault_breaks_the_queue_for_good) {
   PumpedQueue queue = make_queue();
   driver_.offer(999);
@@ -143,7 +191,7 @@ TEST_F(Pumped, another_queue_goes_on_from_its_state) {
   setup.next_avail = state.next_avail;
   setup.next_used = state.next_used;
   client_.send(getattr_request());
-  PumpedQueue next(setup, GuestMemory::borrow(), server_);
+  PumpedQueue next(setup, GuestMemory::borrow(), server_, lot_);
   EXPECT_EQ(pump(next).served, 1U);
   EXPECT_EQ(fs_.count("init"), 1U);
   EXPECT_EQ(fs_.count("getattr"), 1U);
@@ -163,7 +211,8 @@ TEST(PumpedMapped, mapped_memory_needs_none_lent) {
   RingClient client(ring.driver);
   test::FakeFileSystem fs;
   fuse::Server server(fs, fuse::ServerOptions{});
-  PumpedQueue queue(ring.driver.setup(), ring.memory, server);
+  ParkingLot lot("v_fs:test", &test::nothing_to_prepare);
+  PumpedQueue queue(ring.driver.setup(), ring.memory, server, lot);
   client.send(test::init_request());
   const auto pumped = queue.pump({}, GuestAddress{0}, nullptr);
   ASSERT_TRUE(pumped.ok());

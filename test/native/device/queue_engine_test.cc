@@ -22,7 +22,7 @@ using test::Service;
 struct EngineRig {
   explicit EngineRig(Service& service, bool with_pool = true)
       : engine(std::make_shared<QueueEngine>(ring.driver.setup(), ring.memory, service.server,
-                                             with_pool ? &service.pool : nullptr, [this] { ++wakes; })) {
+                                             with_pool ? &service.pool : nullptr, service.lot, [this] { ++wakes; })) {
     EXPECT_FALSE(engine->attached());
     EXPECT_TRUE(engine->attach().ok());
     EXPECT_TRUE(engine->attached());

@@ -387,7 +387,7 @@ TEST(Worker, descriptors_are_returned_after_any_failing_system_call_of_start) {
     Worker::Setup setup{"failing",  ring.driver.setup(),      ring.memory, WorkerRig::copy_of(kick),
                         UniqueFd(), &test::nothing_to_prepare};
     sys::fault_injection::fail_call(nth, EMFILE);
-    auto started = Worker::start(std::move(setup), service.server, service.pool, {[](Fault) {}, [] {}});
+    auto started = Worker::start(std::move(setup), service.server, service.pool, service.lot, {[](Fault) {}, [] {}});
     const bool triggered = sys::fault_injection::triggered();
     sys::fault_injection::fail_call(0, 0);
     EXPECT_EQ(started.ok(), !triggered) << nth;

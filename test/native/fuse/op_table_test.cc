@@ -148,6 +148,12 @@ void add_newer_operations(std::map<Opcode, Expectation>& all) {
                          sizeof(abi::StatxIn),
                          {},
                          [](const FuseReply& reply, const FakeFileSystem& fs) { expect_payload(reply, fs.extended); }};
+  all[Opcode::kGetlk] = {
+      structure<abi::LkIn>(), "getlk", sizeof(abi::LkIn), {}, [](const FuseReply& reply, const FakeFileSystem&) {
+        expect_payload(reply, abi::LkOut{patterned<abi::LkIn>().lk});
+      }};
+  all[Opcode::kSetlk] = {structure<abi::LkIn>(), "setlk", sizeof(abi::LkIn)};
+  all[Opcode::kSetlkw] = {structure<abi::LkIn>(), "setlkw", sizeof(abi::LkIn)};
   all[Opcode::kSyncfs] = {structure<abi::SyncfsIn>(), "syncfs", sizeof(abi::SyncfsIn)};
   const auto created = [](const FuseReply& reply, const FakeFileSystem& fs) {
     expect_payload(reply, abi::CreateOut{fs.entry, fs.opened});

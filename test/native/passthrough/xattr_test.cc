@@ -233,8 +233,10 @@ TEST_F(XattrTest, labels_of_faulty_hosts) {
         const auto made = fs->mkdir(call(abi::kRootId, 1234, 1234), {0755, 0}, NameOf("new"), creation.value());
         EXPECT_EQ(made.ok(), !sys::fault_injection::triggered());
         // Whatever failed: there is no new object that lacks its label and that somebody was told of.
-        if (made.ok()) EXPECT_TRUE(host_has("new", "security.selinux"));
-        if (made.ok()) fs->forget(call(), made.value().nodeid, 1);
+        if (made.ok()) {
+          EXPECT_TRUE(host_has("new", "security.selinux"));
+          fs->forget(call(), made.value().nodeid, 1);
+        }
         EXPECT_EQ(fs->inode_count(), 0U);
         EXPECT_EQ(::geteuid(), 0U);
       });
@@ -245,7 +247,7 @@ TEST_F(XattrTest, only_labels_are_taken_and_unlabeled_is_none) {
   const auto foreign = context_extension("user.name", "x");
   EXPECT_ERRNO(fs->mkdir(call(), {0755, 0}, NameOf("new"), parse(foreign)), EINVAL);
   EXPECT_FALSE(exists("new"));
-  for (const std::string value : {std::string("unlabeled"), std::string("unlabeled\0", 10)}) {
+  for (const std::string& value : {std::string("unlabeled"), std::string("unlabeled\0", 10)}) {
     const auto body = context_extension("security.selinux", value);
     ASSERT_TRUE(fs->mkdir(call(), {0755, 0}, NameOf("new"), parse(body)).ok());
     EXPECT_FALSE(host_has("new", "security.selinux"));

@@ -187,6 +187,11 @@ class FakeFileSystem : public fuse::FileSystem {
                                  const fuse::Creation& creation) override {
     return after(record("tmpfile", call, in, creation), abi::CreateOut{entry, opened});
   }
+  Result<abi::LkOut> getlk(const Call& call, const abi::LkIn& in) override {
+    return after(record("getlk", call, in), abi::LkOut{in.lk});
+  }
+  Status setlk(const Call& call, const abi::LkIn& in) override { return record("setlk", call, in); }
+  Status setlkw(const Call& call, const abi::LkIn& in) override { return record("setlkw", call, in); }
   Result<IoctlAnswer> ioctl(const Call& call, const abi::IoctlIn& in, ByteSpan data, MutableByteSpan out) override {
     VFS_CHECK(record("ioctl", call, in, data));
     copy_bytes(out.first(ioctl_answer.out_bytes), data);

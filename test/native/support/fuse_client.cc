@@ -46,6 +46,8 @@ std::optional<std::size_t> exact_payload(std::uint32_t opcode) {
       return 288;
     case Opcode::kStatfs:
       return 80;
+    case Opcode::kGetlk:
+      return 24;
     case Opcode::kReadlink:
     case Opcode::kRead:
     case Opcode::kReaddir:
@@ -193,10 +195,15 @@ FuseReply FuseClient::call_raw(ByteSpan bytes, std::uint32_t room) {
   fuse::Request served;
   served.start(Chain(GuestReader(*memory_, in, in_bytes), GuestWriter(*memory_, out, room), Completion(*this, {this})));
   if (const auto wait = server_.receive(served, counters_); wait.has_value()) {
-    const bool may_wait = *wait != fuse::Wait::kTryFirst;
+    const bool may_wait = *wait != fuse::Wait::kTryFirst && *wait != fuse::Wait::kPark;
     if (server_.serve(served, may_wait, counters_) == fuse::Progress::kWouldWait) {
       EXPECT_EQ(completions_, before) << "answered, and yet it would wait";
-      server_.serve(served, true, counters_);
+      if (*wait == fuse::Wait::kPark) {
+        // Nobody is here to try it again.
+        server_.refuse(served, Errno(EAGAIN), counters_);
+      } else {
+        server_.serve(served, true, counters_);
+      }
     }
   }
   EXPECT_EQ(completions_, before + 1) << "a request is answered exactly once";

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "base/sys.h"
+#include "device/device.h"
 #include "device/worker.h"
 #include "support/fake_file_system.h"
 #include "support/ring_client.h"
@@ -32,14 +33,16 @@ bool eventually(Condition condition) {
   return true;
 }
 
-// What queues share: a file system, its server and the pool.
+// What queues share: a file system, its server, the pool and the parking lot.
 struct Service {
   explicit Service(unsigned pool_threads = 2) : pool("v_fs:test", pool_threads, &nothing_to_prepare) {
-    server.set_canceller(&pool);
+    server.set_canceller(&interrupts);
   }
   FakeFileSystem fs;
   fuse::Server server{fs, fuse::ServerOptions{}};
   device::ThreadPool pool;
+  device::ParkingLot lot{"v_fs:test", &nothing_to_prepare};
+  device::Interrupts interrupts{pool, lot};
 };
 
 class WorkerRig {
@@ -62,7 +65,7 @@ class WorkerRig {
     device::Worker::Setup worker_setup{"v_fs:test:0",  setup,          ring_.memory,
                                        copy_of(kick_), copy_of(call_), prepare_thread};
     auto started = device::Worker::start(
-        std::move(worker_setup), service_.server, service_.pool,
+        std::move(worker_setup), service_.server, service_.pool, service_.lot,
         {[this](Fault fault) { failure_ = static_cast<int>(fault); }, [this] { stopped_ = true; }});
     ASSERT_TRUE(started.ok());
     worker_ = std::move(started).value();

@@ -70,7 +70,12 @@ export class FakeDevice implements NativeDevice {
   /** State that a stopped queue hands back: by index, or where it started plus 10. */
   readonly states = new Map<number, NativeQueueState>();
   /** What `processQueue` does; by default nothing is there. */
-  pump: (index: number, bytes: Uint8Array | undefined, base: bigint) => NativePumpResult = () => ({
+  pump: (
+    index: number,
+    bytes: Uint8Array | undefined,
+    base: bigint,
+    last: boolean,
+  ) => Omit<NativePumpResult, 'parked'> & { readonly parked?: number } = () => ({
     served: 0,
     needsCall: false,
     written: [],
@@ -119,8 +124,8 @@ export class FakeDevice implements NativeDevice {
     return true;
   }
 
-  processQueue(index: number, bytes: Uint8Array | undefined, base: bigint): NativePumpResult {
-    return this.pump(index, bytes, base);
+  processQueue(index: number, bytes: Uint8Array | undefined, base: bigint, last: boolean): NativePumpResult {
+    return { parked: 0, ...this.pump(index, bytes, base, last) };
   }
 
   endSession(): void {
