@@ -8,6 +8,7 @@
 #include "binding/environment.h"
 #include "binding/errors.h"
 #include "binding/memory_object.h"
+#include "binding/share_options.h"
 
 namespace vfs::binding {
 
@@ -22,60 +23,6 @@ std::uint64_t to_u64(const Napi::Value& value) {
 }
 
 std::uint32_t to_u32(const Napi::Value& value) { return value.As<Napi::Number>().Uint32Value(); }
-
-std::uint64_t ms_to_ns(const Napi::Value& value) {
-  return static_cast<std::uint64_t>(value.As<Napi::Number>().DoubleValue() * 1e6);
-}
-
-// Leaves `option` as it is where the object has no such property.
-void take_boolean(const Napi::Object& given, const char* property, bool& option) {
-  if (given.Has(property)) option = given.Get(property).As<Napi::Boolean>().Value();
-}
-
-passthrough::CachePolicy cache_policy(const std::string& name) {
-  if (name == "never") return passthrough::CachePolicy::kNever;
-  if (name == "always") return passthrough::CachePolicy::kAlways;
-  if (name == "metadata") return passthrough::CachePolicy::kMetadata;
-  return passthrough::CachePolicy::kAuto;
-}
-
-passthrough::KillPriv kill_priv(const std::string& name) {
-  if (name == "off") return passthrough::KillPriv::kOff;
-  if (name == "v2") return passthrough::KillPriv::kV2;
-  return passthrough::KillPriv::kAuto;
-}
-
-void set_if_given(const Napi::Object& given, const char* name, bool& option) {
-  if (given.Has(name)) option = given.Get(name).As<Napi::Boolean>().Value();
-}
-
-device::DeviceOptions options_from(const Napi::Object& given) {
-  device::DeviceOptions options{};
-  options.tag = given.Get("tag").As<Napi::String>().Utf8Value();
-  options.request_queues = to_u32(given.Get("requestQueues"));
-  options.pool_threads = to_u32(given.Get("poolThreads"));
-  options.share.root = given.Get("sharedDir").As<Napi::String>().Utf8Value();
-  options.share.entry_timeout_ns = ms_to_ns(given.Get("entryTimeoutMs"));
-  options.share.attr_timeout_ns = ms_to_ns(given.Get("attrTimeoutMs"));
-  options.share.negative_timeout_ns = ms_to_ns(given.Get("negativeTimeoutMs"));
-  options.share.cache = cache_policy(given.Get("cachePolicy").As<Napi::String>().Utf8Value());
-  options.share.writeback = given.Get("writeback").As<Napi::Boolean>().Value();
-  set_if_given(given, "xattr", options.share.xattr);
-  set_if_given(given, "posixAcl", options.share.posix_acl);
-  set_if_given(given, "securityCtx", options.share.security_ctx);
-  if (given.Has("killpriv")) {
-    options.share.killpriv = kill_priv(given.Get("killpriv").As<Napi::String>().Utf8Value());
-  }
-  take_boolean(given, "announceSubmounts", options.share.announce_submounts);
-  take_boolean(given, "allowDirectIo", options.share.allow_direct_io);
-  take_boolean(given, "preserveNoatime", options.share.preserve_noatime);
-  take_boolean(given, "allowMmap", options.share.allow_mmap);
-  take_boolean(given, "readOnly", options.share.read_only);
-  if (given.Has("maxWrite")) options.write_bytes_max = to_u32(given.Get("maxWrite"));
-  options.share.posix_locks = given.Get("posixLocks").As<Napi::Boolean>().Value();
-  options.share.flock = given.Get("flock").As<Napi::Boolean>().Value();
-  return options;
-}
 
 virtio::QueueSetup queue_setup_from(const Napi::Object& given) {
   const std::int32_t next_used = given.Get("nextUsed").As<Napi::Number>().Int32Value();
@@ -138,7 +85,7 @@ class WrittenRanges final : public WriteObserver {
 
 Napi::Value create_device(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const device::DeviceOptions options = options_from(info[0].As<Napi::Object>());
+  const device::DeviceOptions options = device_options_from(info[0].As<Napi::Object>());
   Napi::Object object = Environment::of(env).device_class.New({});
   const Status opened = DeviceObject::Unwrap(object)->open(env, options, info[1].As<Napi::Function>());
   if (!opened.ok()) return throw_system(env, opened.error(), "open", options.share.root);

@@ -48,11 +48,16 @@ Result<abi::OpenOut> PassthroughFs::opendir(const fuse::Call& call, const abi::O
   return abi::OpenOut{handle, caches ? abi::fopen::kCacheDir | abi::fopen::kKeepCache : 0, 0};
 }
 
+// Which of the host's files stand for something else only their attribute tells: the guest asks where it must know.
+std::uint32_t PassthroughFs::shown_type(std::uint32_t type) const {
+  return type == DT_REG && identity_.overrides() ? std::uint32_t{DT_UNKNOWN} : type;
+}
+
 Status PassthroughFs::readdir(const fuse::Call& call, const abi::ReadIn& in, fuse::DirectorySink& sink) {
   VFS_TRY(const auto handle, directories_.get(in.fh, call.nodeid));
   const std::uint64_t device = handle->inode().key().device;
   return list(*handle, in.offset, [&](const DirEntry& next) {
-    return sink.add(inos_.number(device, next.ino), next.cookie, next.type, next.name);
+    return sink.add(inos_.number(device, next.ino), next.cookie, shown_type(next.type), next.name);
   });
 }
 
@@ -74,7 +79,7 @@ Status PassthroughFs::readdirplus(const fuse::Call& call, const abi::ReadIn& in,
         if (same_mount(parent, found.value().inode->key())) ino = out.attr.ino;
       }
     }
-    sink.add(out, ino, next.cookie, next.type, next.name);
+    sink.add(out, ino, next.cookie, shown_type(next.type), next.name);
     return true;
   });
 }

@@ -51,6 +51,7 @@ Result<PassthroughFs::HandleId> PassthroughFs::open_file(const fuse::Call& call,
   ScopedKillPriv killing;
   VFS_CHECK(killing.begin((flags.host & O_TRUNC) != 0 && kills_priv(call, open_flags, abi::kOpenKillSuidgid)));
   VFS_TRY(auto fd, proc_.reopen(path_fd.get(), flags.host));
+  if ((flags.host & O_TRUNC) != 0) drop_moved_capability(fd.get());
   return files_.open(call.session, inode, std::move(fd), flags, std::move(token));
 }
 
@@ -108,6 +109,7 @@ Result<abi::WriteOut> PassthroughFs::write(const fuse::Call& call, const abi::Wr
   ScopedKillPriv killing;
   VFS_CHECK(killing.begin(kills_priv(call, in.write_flags, abi::kWriteKillSuidgid)));
   VFS_TRY(const std::size_t bytes, from.write_to_file(handle->fd(), offset, in.size, to_end ? RWF_APPEND : 0));
+  drop_moved_capability(handle->fd());
   return abi::WriteOut{static_cast<std::uint32_t>(bytes), 0};
 }
 

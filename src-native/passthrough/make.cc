@@ -24,41 +24,62 @@ constexpr int kAttemptsMax = 3;
 }  // namespace
 
 template <typename Make>
-Result<abi::EntryOut> PassthroughFs::make(const fuse::Call& call, Created created, std::uint32_t umask, Make make) {
-  VFS_TRY(const auto parent, inodes_.get(call.nodeid));
-  VFS_TRY(const auto directory, parent->path_fd());
+Result<abi::EntryOut> PassthroughFs::make(const fuse::Call& call, const fuse::Name& name, Created created,
+                                          std::uint32_t umask, Make make) {
+  VFS_TRY(const Directory directory, directory_of(call.nodeid));
+  VFS_TRY(const HostName called, host_name(directory, name));
   VFS_TRY(auto token, budget_.take());
-  created.directory = directory.get();
+  created.directory = directory.fd.get();
+  created.name = called.c_str();
   const mode_t mask = umask_of(call, umask);
-  VFS_TRY(created.mode, mode_to_create(directory.get(), created.mode, mask));
+  VFS_TRY(created.mode, prepare_mode(created, mask));
   {
     CreationScope scope;
-    VFS_CHECK(scope.enter(call, *created.creation, mask, host_.labels, proc_));
-    VFS_CHECK(make(directory.get(), created.mode));
+    VFS_CHECK(enter(scope, call, created.directory, *created.creation, mask));
+    VFS_CHECK(make(created));
     if (!thread_prepared()) created.owner = sys::user_ids().effective;
   }
-  VFS_TRY(const auto found, find_unknown(call, directory.get(), created.name, std::move(token), &created));
+  note_added(directory, called.text());
+  VFS_TRY(const auto found, find_unknown(call, created.directory, created.name, std::move(token), &created));
   return entry(found);
+}
+
+// What surrounds the call: as the caller's ids are on the host, with its groups, umask and label.
+Status PassthroughFs::enter(CreationScope& scope, const fuse::Call& call, int directory, const fuse::Creation& creation,
+                            mode_t umask) const {
+  VFS_TRY(const fuse::Call creator, identity_.creator(call, proc_, root_fd_, directory));
+  if (creation.groups().empty()) return scope.enter(creator, creation, umask, host_.labels, proc_);
+  fuse::Creation translated = creation;
+  VFS_CHECK(identity_.translate_groups(translated));
+  return scope.enter(creator, translated, umask, host_.labels, proc_);
+}
+
+Result<mode_t> PassthroughFs::prepare_mode(Created& created, mode_t umask) const {
+  created.guest_mode = created.mode;
+  return mode_to_create(created.directory, identity_.host_mode(created.mode), umask);
 }
 
 Result<abi::EntryOut> PassthroughFs::symlink(const fuse::Call& call, const fuse::Name& name,
                                              const fuse::LinkTarget& target, const fuse::Creation& creation) {
-  return make(call, {-1, name.c_str(), S_IFLNK, &creation}, 0,
-              [&](int dir, mode_t) { return sys::symlinkat(target.c_str(), dir, name.c_str()); });
+  return make(call, name, {-1, nullptr, S_IFLNK, &creation}, 0,
+              [&](const Created& link) { return sys::symlinkat(target.c_str(), link.directory, link.name); });
 }
 
 Result<abi::EntryOut> PassthroughFs::mknod(const fuse::Call& call, const abi::MknodIn& in, const fuse::Name& name,
                                            const fuse::Creation& creation) {
   // Device nodes may be made if we have the privilege, as on any file system; nothing here ever opens one.
   const mode_t type = (in.mode & S_IFMT) == 0 ? mode_t{S_IFREG} : in.mode & S_IFMT;
-  return make(call, {-1, name.c_str(), type | (in.mode & kModeBits), &creation}, in.umask,
-              [&](int dir, mode_t mode) { return sys::mknodat(dir, name.c_str(), mode, from_wire_device(in.rdev)); });
+  Created created{-1, nullptr, type | (in.mode & kModeBits), &creation};
+  created.rdev = in.rdev;
+  return make(call, name, created, in.umask, [&](const Created& node) {
+    return sys::mknodat(node.directory, node.name, node.mode, from_wire_device(in.rdev));
+  });
 }
 
 Result<abi::EntryOut> PassthroughFs::mkdir(const fuse::Call& call, const abi::MkdirIn& in, const fuse::Name& name,
                                            const fuse::Creation& creation) {
-  return make(call, {-1, name.c_str(), S_IFDIR | (in.mode & kModeBits), &creation}, in.umask,
-              [&](int dir, mode_t mode) { return sys::mkdirat(dir, name.c_str(), mode & kModeBits); });
+  return make(call, name, {-1, nullptr, S_IFDIR | (in.mode & kModeBits), &creation}, in.umask,
+              [&](const Created& made) { return sys::mkdirat(made.directory, made.name, made.mode & kModeBits); });
 }
 
 // The umask of a thread of the application is not ours to set, so the caller's is applied to the mode itself: unless
@@ -72,9 +93,10 @@ Result<mode_t> PassthroughFs::mode_to_create(int directory, mode_t mode, mode_t 
 // What is left to do for a new object, before anybody hears of it.
 Status PassthroughFs::complete(const fuse::Call& call, int fd, const Created& created, struct statx& attributes) {
   VFS_CHECK(repair_mode(fd, created, attributes));
-  const auto labelled = set_labels(call, created, fd);
-  if (!labelled.ok()) take_back(created, attributes);
-  return labelled;
+  Status done = identity_.created(call, created.guest_mode, created.rdev, proc_, fd);
+  if (done.ok()) done = set_labels(call, created, fd);
+  if (!done.ok()) take_back(created, attributes);
+  return done;
 }
 
 // Removes what was made, if its name still stands for it; and if not, somebody has moved it, and it is theirs. Whether
@@ -123,9 +145,10 @@ Result<abi::CreateOut> PassthroughFs::create(const fuse::Call& call, const abi::
 Result<abi::CreateOut> PassthroughFs::open_unchanged(const fuse::Call& call, const abi::CreateIn& in,
                                                      const OpenFlags& flags, const fuse::Name& name, bool exclusive) {
   if (exclusive) {
-    VFS_TRY(const auto parent, inodes_.get(call.nodeid));
-    VFS_TRY(const auto directory, parent->path_fd());
-    const auto there = sys::statx(directory.get(), name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, kStatxMask);
+    VFS_TRY(const Directory directory, directory_of(call.nodeid));
+    VFS_TRY(const HostName called, host_name(directory, name));
+    const auto there =
+        sys::statx(directory.fd.get(), called.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, kStatxMask);
     if (there.ok()) return Errno(EEXIST);
     return there.error() == Errno(ENOENT) ? Errno(EROFS) : there.error();
   }
@@ -137,23 +160,24 @@ Result<abi::CreateOut> PassthroughFs::open_unchanged(const fuse::Call& call, con
 Result<abi::CreateOut> PassthroughFs::create_new(const fuse::Call& call, const abi::CreateIn& in,
                                                  const OpenFlags& flags, const fuse::Name& name,
                                                  const fuse::Creation& creation) {
-  VFS_TRY(const auto parent, inodes_.get(call.nodeid));
-  VFS_TRY(const auto directory, parent->path_fd());
+  VFS_TRY(const Directory directory, directory_of(call.nodeid));
+  VFS_TRY(const HostName called, host_name(directory, name));
   VFS_TRY(auto inode_token, budget_.take());
   VFS_TRY(auto handle_token, budget_.take());
   const mode_t mask = umask_of(call, in.umask);
-  Created created{directory.get(), name.c_str(), S_IFREG | (in.mode & kModeBits), &creation};
-  VFS_TRY(created.mode, mode_to_create(directory.get(), created.mode, mask));
+  Created created{directory.fd.get(), called.c_str(), S_IFREG | (in.mode & kModeBits), &creation};
+  VFS_TRY(created.mode, prepare_mode(created, mask));
   UniqueFd fd;
   {
     // O_EXCL: nothing that exists is opened here, so neither a symlink is followed nor a fifo waited for. And the
     // descriptor is good for what the guest asked, whatever the file's mode says.
     CreationScope scope;
-    VFS_CHECK(scope.enter(call, creation, mask, host_.labels, proc_));
-    VFS_TRY(fd, sys::openat(directory.get(), name.c_str(), flags.host | O_CREAT | O_EXCL | O_NOFOLLOW,
+    VFS_CHECK(enter(scope, call, created.directory, creation, mask));
+    VFS_TRY(fd, sys::openat(created.directory, created.name, flags.host | O_CREAT | O_EXCL | O_NOFOLLOW,
                             created.mode & kModeBits));
     if (!thread_prepared()) created.owner = sys::user_ids().effective;
   }
+  note_added(directory, called.text());
   return hand_out(call, std::move(fd), flags, created, std::move(inode_token), std::move(handle_token));
 }
 
@@ -172,9 +196,9 @@ Result<abi::CreateOut> PassthroughFs::hand_out(const fuse::Call& call, UniqueFd 
 
 Result<abi::CreateOut> PassthroughFs::open_existing(const fuse::Call& call, const abi::CreateIn& in,
                                                     const OpenFlags& flags, const fuse::Name& name) {
-  VFS_TRY(const auto parent, inodes_.get(call.nodeid));
-  VFS_TRY(const auto directory, parent->path_fd());
-  VFS_TRY(const auto found, find(call, directory.get(), name.c_str()));
+  VFS_TRY(const Directory directory, directory_of(call.nodeid));
+  VFS_TRY(const HostName called, host_name(directory, name));
+  VFS_TRY(const auto found, find(call, directory.fd.get(), called.c_str()));
   const auto open_it = [&]() -> Result<HandleId> {
     if (found.inode->is_directory()) return Errno(EISDIR);
     // The guest's kernel takes the answer to CREATE for a new file and checks no permission. So it is checked here, as

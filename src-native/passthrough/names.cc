@@ -70,10 +70,10 @@ Result<PassthroughFs::Found> PassthroughFs::adopt(const fuse::Call& call, Unique
 }
 
 Result<abi::EntryOut> PassthroughFs::lookup(const fuse::Call& call, const fuse::Name& name) {
-  VFS_TRY(const auto parent, inodes_.get(call.nodeid));
-  VFS_TRY(const auto directory, parent->path_fd());
-  const auto found = find(call, directory.get(), name.c_str());
-  if (found.ok()) return entry_below(call, *parent, found.value());
+  VFS_TRY(const Directory directory, directory_of(call.nodeid));
+  VFS_TRY(const HostName called, host_name(directory, name));
+  const auto found = find(call, directory.fd.get(), called.c_str());
+  if (found.ok()) return entry_below(call, *directory.inode, found.value());
   if (found.error() != Errno(ENOENT) || options_.negative_timeout_ns == 0) return found.error();
   // Node 0: there is nothing, and that may be remembered.
   abi::EntryOut nothing{};
@@ -82,36 +82,44 @@ Result<abi::EntryOut> PassthroughFs::lookup(const fuse::Call& call, const fuse::
   return nothing;
 }
 
-Status PassthroughFs::unlink(const fuse::Call& call, const fuse::Name& name) {
-  VFS_TRY(const auto parent, inodes_.get(call.nodeid));
-  VFS_TRY(const auto directory, parent->path_fd());
-  return sys::unlinkat(directory.get(), name.c_str(), 0);
+Status PassthroughFs::remove(const fuse::Call& call, const fuse::Name& name, int flags) {
+  VFS_TRY(const Directory directory, directory_of(call.nodeid));
+  VFS_TRY(const HostName called, host_name(directory, name));
+  VFS_CHECK(sys::unlinkat(directory.fd.get(), called.c_str(), flags));
+  note_removed(directory, called.text());
+  return Unit{};
 }
 
-Status PassthroughFs::rmdir(const fuse::Call& call, const fuse::Name& name) {
-  VFS_TRY(const auto parent, inodes_.get(call.nodeid));
-  VFS_TRY(const auto directory, parent->path_fd());
-  return sys::unlinkat(directory.get(), name.c_str(), AT_REMOVEDIR);
-}
+Status PassthroughFs::unlink(const fuse::Call& call, const fuse::Name& name) { return remove(call, name, 0); }
+
+Status PassthroughFs::rmdir(const fuse::Call& call, const fuse::Name& name) { return remove(call, name, AT_REMOVEDIR); }
 
 Status PassthroughFs::rename(const fuse::Call& call, const abi::Rename2In& in, const fuse::Name& from,
                              const fuse::Name& to) {
   if ((in.flags & ~kRenameFlags) != 0) return Errno(EINVAL);
-  VFS_TRY(const auto old_parent, inodes_.get(call.nodeid));
-  VFS_TRY(const auto new_parent, inodes_.get(in.newdir));
-  VFS_TRY(const auto old_directory, old_parent->path_fd());
-  VFS_TRY(const auto new_directory, new_parent->path_fd());
-  return sys::renameat2(old_directory.get(), from.c_str(), new_directory.get(), to.c_str(), in.flags);
+  VFS_TRY(const Directory source, directory_of(call.nodeid));
+  VFS_TRY(const Directory target, directory_of(in.newdir));
+  VFS_TRY(const HostName old_name, host_name(source, from));
+  VFS_TRY(HostName new_name, host_name(target, to));
+  // A file may be given another spelling of its own name.
+  if (source.inode == target.inode && old_name.text() == new_name.text()) new_name = HostName(to);
+  VFS_CHECK(sys::renameat2(source.fd.get(), old_name.c_str(), target.fd.get(), new_name.c_str(), in.flags));
+  // After an exchange, and with a whiteout, both names are there.
+  if ((in.flags & (RENAME_EXCHANGE | RENAME_WHITEOUT)) == 0) note_removed(source, old_name.text());
+  note_added(target, new_name.text());
+  return Unit{};
 }
 
 Result<abi::EntryOut> PassthroughFs::link(const fuse::Call& call, const abi::LinkIn& in, const fuse::Name& name) {
-  VFS_TRY(const auto parent, inodes_.get(call.nodeid));
-  VFS_TRY(const auto directory, parent->path_fd());
+  VFS_TRY(const Directory directory, directory_of(call.nodeid));
+  VFS_TRY(const HostName called, host_name(directory, name));
   VFS_TRY(const auto target, inodes_.get(in.oldnodeid));
   VFS_TRY(const auto target_fd, target->path_fd());
   // Through /proc, because AT_EMPTY_PATH would ask for CAP_DAC_READ_SEARCH.
-  VFS_CHECK(sys::linkat(proc_.fd(), FdName(target_fd.get()).c_str(), directory.get(), name.c_str(), AT_SYMLINK_FOLLOW));
-  VFS_TRY(const auto found, find(call, directory.get(), name.c_str()));
+  VFS_CHECK(
+      sys::linkat(proc_.fd(), FdName(target_fd.get()).c_str(), directory.fd.get(), called.c_str(), AT_SYMLINK_FOLLOW));
+  note_added(directory, called.text());
+  VFS_TRY(const auto found, find(call, directory.fd.get(), called.c_str()));
   return entry(found);
 }
 

@@ -13,6 +13,9 @@ namespace {
 // Without descriptors to bound it, what a guest may make us remember: some 300 bytes each.
 constexpr std::size_t kInodesByHandleMax = std::size_t{1} << 22;
 
+// Of remembered listings, all together.
+constexpr std::size_t kCasefoldBytesMax = std::size_t{8} << 20;
+
 // Whether handles are used. An error only if they must be.
 Result<bool> decide_handles(FileHandles wanted, int root, const ProcFd& proc) {
   if (wanted == FileHandles::kNever) return false;
@@ -29,8 +32,8 @@ constexpr unsigned long kRemoteFileSystems[] = {NFS_SUPER_MAGIC, AFS_SUPER_MAGIC
 }  // namespace
 
 Result<std::unique_ptr<PassthroughFs>> PassthroughFs::create(const PassthroughOptions& options) {
-  VFS_TRY(auto budget,
-          options.descriptors_max > 0 ? Result<FdBudget>(FdBudget(options.descriptors_max)) : FdBudget::of_process());
+  VFS_TRY(FdBudget budget, FdBudget::of_process());
+  if (options.descriptors_max > 0) budget = budget.with_share_limit(options.descriptors_max);
   VFS_TRY(auto proc, ProcFd::open());
   VFS_TRY(auto fd, sys::openat(AT_FDCWD, options.root.c_str(), O_PATH | O_DIRECTORY));
   VFS_TRY(const auto seen, sys::statx(fd.get(), "", AT_EMPTY_PATH, kStatxMask));
@@ -56,6 +59,9 @@ PassthroughFs::PassthroughFs(const PassthroughOptions& options, Parts parts, int
       proc_(std::move(parts.proc)),
       uses_handles_(parts.uses_handles),
       inos_(root->key().device),
+      identity_(options.identity),
+      moved_capability_(options.xattr_map.moved("security.capability")),
+      casefold_(kCasefoldBytesMax, options.entry_timeout_ns),
       inodes_(std::move(root), parts.uses_handles ? kInodesByHandleMax : budget_.limit()),
       files_(budget_.limit()),
       directories_(budget_.limit()) {}
@@ -80,7 +86,7 @@ Result<std::uint64_t> PassthroughFs::init(std::uint32_t session, std::uint64_t o
   std::uint64_t wanted = kAsyncRead | kAtomicOTrunc | kBigWrites | kAutoInvalData | kAsyncDio | kParallelDirops |
                          kCacheSymlinks | kExportSupport | kHasIoctlDir;
   // The attributes that READDIRPLUS brings would be thrown away at once.
-  if (options_.cache != CachePolicy::kNever) wanted |= kDoReaddirplus | kReaddirplusAuto;
+  if (options_.readdirplus && options_.cache != CachePolicy::kNever) wanted |= kDoReaddirplus | kReaddirplusAuto;
   if (options_.writeback) wanted |= kWritebackCache;
   if (options_.announce_submounts) wanted |= kSubmounts;
   if (options_.allow_mmap) wanted |= kDirectIoAllowMmap;
@@ -92,7 +98,8 @@ Result<std::uint64_t> PassthroughFs::init(std::uint32_t session, std::uint64_t o
   // Not HANDLE_KILLPRIV, its predecessor: it does not say whose writes they are, so root's would lose the bits too, and
   // with a writeback cache nobody's would.
   const bool kills_priv = options_.killpriv == KillPriv::kAuto ? host_.kills_priv : options_.killpriv == KillPriv::kV2;
-  if (kills_priv) wanted |= kHandleKillprivV2;
+  // With modes in an attribute the guest sees bits that the host's kernel does not know of.
+  if (kills_priv && !identity_.overrides()) wanted |= kHandleKillprivV2;
   wanted |= kCreateSuppGroup;
   if (options_.posix_locks) wanted |= kPosixLocks;
   if (options_.flock) wanted |= kFlockLocks;
@@ -101,6 +108,7 @@ Result<std::uint64_t> PassthroughFs::init(std::uint32_t session, std::uint64_t o
   files_.begin_session(session);
   directories_.begin_session(session);
   inodes_.begin_session(session);
+  casefold_.clear();
   locks_freed(0);
   return wanted & offered;
 }
@@ -116,6 +124,13 @@ void PassthroughFs::destroy() {
 abi::Attr PassthroughFs::to_guest(const struct statx& from) const {
   abi::Attr attr = to_attr(from);
   attr.ino = inos_.number(key_of(from).device, from.stx_ino);
+  identity_.translate(attr);
+  return attr;
+}
+
+abi::Attr PassthroughFs::shown(int fd, const struct statx& from) const {
+  abi::Attr attr = to_guest(from);
+  if (identity_.looks_at_objects()) identity_.show(attr, proc_, root_fd_, fd);
   return attr;
 }
 
@@ -129,6 +144,9 @@ abi::EntryOut PassthroughFs::entry(const Found& found) const {
   out.attr_valid = attr_timeout_.seconds;
   out.attr_valid_nsec = attr_timeout_.rest;
   out.attr = to_guest(found.attributes);
+  if (!identity_.looks_at_objects()) return out;
+  // An object that cannot be looked at any more is shown as it was found.
+  if (const auto fd = found.inode->path_fd(); fd.ok()) out.attr = shown(fd.value().get(), found.attributes);
   return out;
 }
 
@@ -139,11 +157,12 @@ Result<abi::AttrOut> PassthroughFs::attributes(const Inode& inode) const {
 
 Result<abi::AttrOut> PassthroughFs::attributes_of(int fd) const {
   VFS_TRY(const auto seen, sys::statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
-  return abi::AttrOut{attr_timeout_.seconds, attr_timeout_.rest, 0, to_guest(seen)};
+  return abi::AttrOut{attr_timeout_.seconds, attr_timeout_.rest, 0, shown(fd, seen)};
 }
 
 void PassthroughFs::forget(const fuse::Call&, std::uint64_t nodeid, std::uint64_t count) {
   inodes_.forget(nodeid, count);
+  if (options_.ascii_casefold && !inodes_.get(nodeid).ok()) casefold_.forget(nodeid);
   // A guest that forgets a file before it has closed it leaves no locks behind.
   if (locks_.any() && !inodes_.get(nodeid).ok() && locks_.drop_node(nodeid)) locks_freed(nodeid);
 }
@@ -173,8 +192,11 @@ Result<abi::StatfsOut> PassthroughFs::statfs(const fuse::Call& call) {
 
 Status PassthroughFs::check_access(const fuse::Call& call, const Inode& inode, int mask) const {
   VFS_TRY(const auto fd, inode.path_fd());
+  // What the guest is shown is not what the host's kernel would decide by. The guest's own decides then.
+  if (identity_.looks_at_objects()) return call.uid == 0 ? ok_status() : Status(Errno(EACCES));
+  VFS_TRY(const auto caller, identity_.creator(call, proc_, root_fd_, fd.get()));
   ScopedCredentials credentials;
-  VFS_CHECK(credentials.become_unprivileged(call.uid, call.gid));
+  VFS_CHECK(credentials.become_unprivileged(caller.uid, caller.gid));
   return sys::faccessat2(fd.get(), "", mask, AT_EMPTY_PATH | AT_EACCESS);
 }
 

@@ -9,7 +9,7 @@
 //
 // The methods are in one file per topic: passthrough_fs.cc (life, attributes of whole objects), statx.cc, setattr.cc,
 // names.cc, mounts.cc, make.cc and tmpfile.cc (what creates), file_io.cc, copy.cc, ioctl.cc, directory.cc, xattr.cc,
-// lock_ops.cc.
+// lock_ops.cc, chromeos.cc; folded_names.cc says which names are meant.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,12 @@
 
 #include "fuse/file_system.h"
 #include "passthrough/attr.h"
+#include "passthrough/casefold.h"
+#include "passthrough/creation_scope.h"
 #include "passthrough/fd_budget.h"
 #include "passthrough/handle.h"
+#include "passthrough/host_name.h"
+#include "passthrough/identity.h"
 #include "passthrough/ino_map.h"
 #include "passthrough/inode_table.h"
 #include "passthrough/locks.h"
@@ -65,8 +69,10 @@ struct PassthroughOptions {
   std::uint64_t negative_timeout_ns = 0;  // 0: "no such file" is not remembered
   CachePolicy cache = CachePolicy::kAuto;
   bool writeback = false;
+  bool readdirplus = true;  // listings carry attributes, where the guest may keep them
   // Extended attributes. Without them there are no ACLs and no labels either.
   bool xattr = true;
+  XattrMap xattr_map = {};  // of their names
   // POSIX ACLs, checked by the guest's kernel; if the file system of the root has them.
   bool posix_acl = true;
   // The guest sends the label of a new object with the request that creates it; if we may set such labels.
@@ -79,9 +85,13 @@ struct PassthroughOptions {
   // Whoever serves the requests refuses what always writes (fuse::ServerOptions); what depends is refused here.
   bool read_only = false;
   // Locks of the guest's processes are locks of the host; without, the guest keeps them to itself.
-  bool posix_locks = false;  // fcntl(2)
-  bool flock = false;        // flock(2)
-  // For the inodes and handles of all shares of this process together; 0: what it can spare.
+  bool posix_locks = false;     // fcntl(2)
+  bool flock = false;           // flock(2)
+  bool ascii_casefold = false;  // names are found whatever the case of their ASCII letters
+  IdentityOptions identity = {};
+  bool open_atomic = false;       // the operations of ChromeOS kernels
+  bool chromeos_tmpfile = false;
+  // For the inodes and handles of this share; 0: no bound but that of the process, which all shares have together.
   std::size_t descriptors_max = 0;
   FileHandles file_handles = FileHandles::kNever;
 };
@@ -148,6 +158,10 @@ class PassthroughFs final : public fuse::FileSystem {
   Result<abi::LkOut> getlk(const fuse::Call&, const abi::LkIn&) override;
   Status setlk(const fuse::Call&, const abi::LkIn&) override;
   Status setlkw(const fuse::Call&, const abi::LkIn&) override;
+  Result<abi::CreateOut> open_atomic(const fuse::Call&, const abi::CreateIn&, const fuse::Name&,
+                                     const fuse::Creation&) override;
+  Result<abi::EntryOut> chromeos_tmpfile(const fuse::Call&, const abi::ChromeosTmpfileIn&,
+                                         const fuse::Creation&) override;
 
  private:
   // An inode that was counted as looked up, and what the host says of it.
@@ -159,9 +173,16 @@ class PassthroughFs final : public fuse::FileSystem {
   struct Created {
     int directory;     // an O_PATH descriptor
     const char* name;  // null: it has none
-    mode_t mode;       // type and permissions
+    mode_t mode;       // type and permissions, on the host
     const fuse::Creation* creation;
-    uid_t owner = 0;  // known on threads that are not prepared, where it is needed
+    uid_t owner = 0;        // known on threads that are not prepared, where it is needed
+    mode_t guest_mode = 0;  // as the guest asked for it
+    std::uint32_t rdev = 0;
+  };
+  // A directory in which a name is looked up, made or removed.
+  struct Directory {
+    std::shared_ptr<Inode> inode;
+    PathFd fd;
   };
   // What PassthroughFs::create found out about the host.
   struct Host {
@@ -180,8 +201,10 @@ class PassthroughFs final : public fuse::FileSystem {
   PassthroughFs(const PassthroughOptions& options, Parts parts, int root_fd, std::shared_ptr<Inode> root);
   static Result<Host> examine(const PassthroughOptions& options, const ProcFd& proc, int root);
 
-  // As the guest sees it: with its number (InoMap).
+  // As the guest sees it: with its number (InoMap) and its ids.
   abi::Attr to_guest(const struct statx& from) const;
+  // The same, and what only the object itself can tell (Identity).
+  abi::Attr shown(int fd, const struct statx& from) const;
   abi::EntryOut entry(const Found& found) const;
   Result<abi::AttrOut> attributes(const Inode& inode) const;
   Result<abi::AttrOut> attributes_of(int fd) const;
@@ -192,6 +215,13 @@ class PassthroughFs final : public fuse::FileSystem {
   abi::EntryOut entry_below(const fuse::Call& call, const Inode& parent, const Found& found) const;
   Status check_inside(int directory) const;
 
+  // folded_names.cc: which name of the host is meant, and what the guest has made of the names.
+  Result<Directory> directory_of(std::uint64_t node) const;
+  Result<HostName> host_name(const Directory& in, const fuse::Name& name);
+  Result<std::optional<ShortText>> folded_name(const Directory& in, const fuse::Name& name);
+  void note_added(const Directory& in, std::string_view name);
+  void note_removed(const Directory& in, std::string_view name);
+
   // names.cc. All of them count one lookup on success. `directory` is an O_PATH descriptor.
   Result<Found> find(const fuse::Call& call, int directory, const char* name);
   Result<std::shared_ptr<Inode>> acquire_known(const fuse::Call& call, int directory, const char* name,
@@ -199,6 +229,7 @@ class PassthroughFs final : public fuse::FileSystem {
   Result<Found> find_unknown(const fuse::Call& call, int directory, const char* name, FdBudget::Token token,
                              const Created* created = nullptr);
   Result<Found> adopt(const fuse::Call& call, UniqueFd fd, FdBudget::Token token, const Created* created);
+  Status remove(const fuse::Call& call, const fuse::Name& name, int flags);
   void undo(const Found& found) { inodes_.forget(found.inode->id(), 1); }
 
   // setattr.cc: the steps, in their order.
@@ -207,9 +238,17 @@ class PassthroughFs final : public fuse::FileSystem {
   Status set_size(const fuse::Call& call, const Inode& inode, int path_fd, const abi::SetattrIn& in);
   Status set_times(int fd, const abi::SetattrIn& in);
 
+  // directory.cc
+  std::uint32_t shown_type(std::uint32_t type) const;
+
   // make.cc
   template <typename Make>
-  Result<abi::EntryOut> make(const fuse::Call& call, Created created, std::uint32_t umask, Make make);
+  Result<abi::EntryOut> make(const fuse::Call& call, const fuse::Name& name, Created created, std::uint32_t umask,
+                             Make make);
+  Status enter(CreationScope& scope, const fuse::Call& call, int directory, const fuse::Creation& creation,
+               mode_t umask) const;
+  // The mode on the host of what the guest asked for.
+  Result<mode_t> prepare_mode(Created& created, mode_t umask) const;
   Result<mode_t> mode_to_create(int directory, mode_t mode, mode_t umask) const;
   Status complete(const fuse::Call& call, int fd, const Created& created, struct statx& attributes);
   Status repair_mode(int fd, const Created& created, struct statx& attributes);
@@ -238,13 +277,21 @@ class PassthroughFs final : public fuse::FileSystem {
   Result<IoctlAnswer> enable_verity(const fuse::Call& call, const Inode& inode, int fd, ByteSpan data);
   Status check_flags_owner(const fuse::Call& call, const Inode& inode, bool protects) const;
 
-  // xattr.cc. An attribute's name on the host, and whether and how a guest sees a name of the host's. Both give back
-  // what they were given, or bytes that live as long; the first NUL-terminated ones, if `name` is.
-  Result<const char*> host_xattr_name(const fuse::Call& call, std::string_view name) const;
+  // xattr.cc. An attribute's name on the host, and whether and how a guest sees a name of the host's; the latter is a
+  // part of `name`.
+  Result<ShortText> host_xattr_name(const fuse::Call& call, XattrAccess access, std::string_view name) const;
   std::optional<std::string_view> guest_xattr_name(const fuse::Call& call, std::string_view name) const;
   Result<bool> has_default_acl(int directory) const;
   static Result<bool> supports_acls(const ProcFd& proc, int root);
   Status set_labels(const fuse::Call& call, const Created& created, int fd);
+  // Where a map keeps security.capability under another name, the kernel does not know what it has to take away when
+  // a file changes (CVE-2021-20263).
+  void drop_moved_capability(int fd) const;
+
+  // chromeos.cc
+  Result<abi::CreateOut> open_found(const fuse::Call& call, const abi::CreateIn& in, const OpenFlags& flags,
+                                    const Found& found, bool exclusive);
+  Result<abi::CreateOut> missing_entry() const;
 
   // lock_ops.cc
   Status lock_file(const fuse::Call& call, const abi::LkIn& in);
@@ -266,6 +313,9 @@ class PassthroughFs final : public fuse::FileSystem {
   MountTable mounts_;
   std::shared_ptr<const Mount> root_mount_;  // most inodes need it, and not every one could open it
   mutable InoMap inos_;
+  const Identity identity_;
+  const std::optional<ShortText> moved_capability_;  // the name on the host of security.capability, if it is another
+  CasefoldCache casefold_;
   InodeTable inodes_;
   HandleTable<FileHandle> files_;
   HandleTable<DirHandle> directories_;

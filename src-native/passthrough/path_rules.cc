@@ -1,6 +1,8 @@
 #include "passthrough/path_rules.h"
 
-#include <mutex>
+#include <algorithm>
+
+#include "base/assert.h"
 
 namespace vfs::passthrough {
 
@@ -16,44 +18,16 @@ bool is_share_path(std::string_view path) {
   return path.back() != '/';
 }
 
-PathRules::PathRules(std::vector<Rule> rules, std::size_t registered_max)
-    : registered_max_(registered_max), empty_(rules.empty()) {
-  for (Rule& rule : rules) owners_.set(std::move(rule.path), rule.owner);
+PathRules::PathRules(std::vector<Rule> rules) {
+  for (Rule& rule : rules) {
+    VFS_ASSERT(is_share_path(rule.path));
+    owners_.set(std::move(rule.path), rule.owner);
+  }
 }
 
 std::optional<PathOwner> PathRules::find(std::string_view path) const {
-  const std::shared_lock lock(mutex_);
   const PathOwner* found = owners_.find(path);
   return found == nullptr ? std::nullopt : std::optional<PathOwner>(*found);
-}
-
-Status PathRules::add(Rule rule) {
-  if (!is_share_path(rule.path) || (rule.owner.umask & ~mode_t{0777}) != 0) return Errno(EINVAL);
-  const std::unique_lock lock(mutex_);
-  // To change one's mind is a registration too: otherwise a guest could make us work without end.
-  if (registered_ >= registered_max_) return Errno(EPERM);
-  ++registered_;
-  owners_.set(std::move(rule.path), rule.owner);
-  empty_.store(false, std::memory_order_release);
-  return Unit{};
-}
-
-std::optional<std::string> PathXattrs::find(std::string_view path, std::string_view name) const {
-  const std::shared_lock lock(mutex_);
-  const auto values = by_name_.find(name);
-  if (values == by_name_.end()) return std::nullopt;
-  const std::string* found = values->second.find(path);
-  return found == nullptr ? std::nullopt : std::optional<std::string>(*found);
-}
-
-Status PathXattrs::add(std::string path, std::string name, std::string value) {
-  if (!is_share_path(path) || name.empty()) return Errno(EINVAL);
-  const std::unique_lock lock(mutex_);
-  if (registered_ >= registered_max_) return Errno(EPERM);
-  ++registered_;
-  by_name_[std::move(name)].set(std::move(path), std::move(value));
-  empty_.store(false, std::memory_order_release);
-  return Unit{};
 }
 
 }  // namespace vfs::passthrough

@@ -1,26 +1,21 @@
-// Rules by path, of crosvm: who owns what is below a directory of the share and with which permissions (ugid_map, and
-// FS_IOC_SETPERMISSION of ChromeOS guests), and extended attributes that a guest has registered for a path
-// (FS_IOC_SETPATHXATTR).
+// Rules by path, of crosvm: who owns what is below a directory of the share, and with which permissions (ugid_map).
 //
 // Paths are those of the share: "/" or "/a/b". A rule is about its path and everything below it, by components: "/a"
 // has nothing to do with "/ab". Of several the longest path holds, and of two for the same path the later one.
 //
-// A share without rules pays nothing: `empty()` is one load, and nobody asks for a path then.
+// A share without rules pays nothing: nobody asks for a path then.
 #pragma once
 
 #include <sys/types.h>
 
-#include <atomic>
 #include <cstddef>
 #include <map>
 #include <optional>
-#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "base/result.h"
 #include "passthrough/id_map.h"
 
 namespace vfs::passthrough {
@@ -43,7 +38,6 @@ struct PathOwner {
 template <typename Value>
 class PathTable {
  public:
-  bool contains(const std::string& path) const { return values_.contains(path); }
   std::size_t size() const { return values_.size(); }
   void set(std::string path, Value value) { values_.insert_or_assign(std::move(path), std::move(value)); }
 
@@ -61,48 +55,20 @@ class PathTable {
   std::map<std::string, Value, std::less<>> values_;
 };
 
-// Threading: every method from any thread.
+// Threading: unchanged once made.
 class PathRules {
  public:
   struct Rule {
     std::string path;
     PathOwner owner;
   };
-  // `registered_max`: how many rules a guest may add.
-  PathRules(std::vector<Rule> rules, std::size_t registered_max);
+  explicit PathRules(std::vector<Rule> rules);
 
-  bool empty() const { return empty_.load(std::memory_order_acquire); }
+  bool empty() const { return owners_.size() == 0; }
   std::optional<PathOwner> find(std::string_view path) const;
-  // EPERM: the guest has used up what it may add. EINVAL: not a path, or umask has other bits than 0777.
-  Status add(Rule rule);
 
  private:
-  const std::size_t registered_max_;
-  std::atomic<bool> empty_;
-  mutable std::shared_mutex mutex_;  // guards all below; nothing else is taken while it is held
   PathTable<PathOwner> owners_;
-  std::size_t registered_ = 0;
-};
-
-// Threading: every method from any thread.
-class PathXattrs {
- public:
-  explicit PathXattrs(std::size_t registered_max) : registered_max_(registered_max) {}
-
-  bool empty() const { return empty_.load(std::memory_order_acquire); }
-  std::optional<std::string> find(std::string_view path, std::string_view name) const;
-  // Whether a value is registered for the name somewhere above the path: the guest's own setxattr(2) of it is
-  // swallowed.
-  bool has(std::string_view path, std::string_view name) const { return find(path, name).has_value(); }
-  // EPERM: the guest has used up what it may add. EINVAL: not a path, or no name.
-  Status add(std::string path, std::string name, std::string value);
-
- private:
-  const std::size_t registered_max_;
-  std::atomic<bool> empty_{true};
-  mutable std::shared_mutex mutex_;  // guards all below; nothing else is taken while it is held
-  std::map<std::string, PathTable<std::string>, std::less<>> by_name_;
-  std::size_t registered_ = 0;
 };
 
 }  // namespace vfs::passthrough

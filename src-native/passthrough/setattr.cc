@@ -29,6 +29,7 @@ Result<timespec> to_timespec(bool given, bool now, std::uint64_t seconds, std::u
   return time;
 }
 
+// To chown(2): leave it.
 constexpr auto kNoId = static_cast<std::uint32_t>(-1);
 
 }  // namespace
@@ -41,6 +42,7 @@ Result<abi::AttrOut> PassthroughFs::setattr(const fuse::Call& call, const abi::S
   VFS_CHECK(set_owner(fd.get(), in));
   VFS_CHECK(set_mode(*inode, fd.get(), in));
   VFS_CHECK(set_size(call, *inode, fd.get(), in));
+  if ((in.valid & abi::fattr::kSize) != 0) drop_moved_capability(fd.get());
   VFS_CHECK(set_times(fd.get(), in));
   return attributes(*inode);
 }
@@ -49,16 +51,22 @@ Status PassthroughFs::set_owner(int fd, const abi::SetattrIn& in) {
   const bool sets_uid = (in.valid & abi::fattr::kUid) != 0;
   const bool sets_gid = (in.valid & abi::fattr::kGid) != 0;
   if (!sets_uid && !sets_gid) return Unit{};
-  // To chown(2) this number means "leave it"; as an owner it does not exist.
-  if ((sets_uid && in.uid == kNoId) || (sets_gid && in.gid == kNoId)) return Errno(EINVAL);
-  return sys::fchownat(fd, "", sets_uid ? in.uid : kNoId, sets_gid ? in.gid : kNoId,
-                       AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+  Identity::Owner owner;
+  if (sets_uid) owner.uid = in.uid;
+  if (sets_gid) owner.gid = in.gid;
+  if (identity_.overrides()) return identity_.override_owner(owner, proc_, fd);
+  VFS_TRY(owner, identity_.host_owner(owner));
+  VFS_CHECK(
+      sys::fchownat(fd, "", owner.uid.value_or(kNoId), owner.gid.value_or(kNoId), AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
+  drop_moved_capability(fd);
+  return Unit{};
 }
 
 Status PassthroughFs::set_mode(const Inode& inode, int path_fd, const abi::SetattrIn& in) {
   if ((in.valid & abi::fattr::kMode) == 0) return Unit{};
   // Some file systems would change a symlink's mode and report an error all the same.
   if (inode.is_symlink()) return Errno(EOPNOTSUPP);
+  if (identity_.overrides()) return identity_.override_mode(in.mode, proc_, path_fd);
   return sys::fchmodat(proc_.fd(), FdName(path_fd).c_str(), in.mode & 07777);
 }
 

@@ -1,6 +1,7 @@
 // STATX: what GETATTR cannot carry, which is the time of birth and the attributes of inodes (STATX_ATTR_…).
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/sys.h"
 #include "passthrough/passthrough_fs.h"
@@ -28,7 +29,8 @@ Result<abi::StatxOut> PassthroughFs::statx(const fuse::Call& call, const abi::St
   const int flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | static_cast<int>(in.sx_flags);
   // The guest's mask decides, its reserved bit (EINVAL) included.
   VFS_TRY(const auto seen, sys::statx(fd.get(), "", flags, in.sx_mask));
-  const abi::Attr attr = to_guest(seen);
+  const abi::Attr attr = shown(fd.get(), seen);
+  const dev_t device = from_wire_device(attr.rdev);
   abi::StatxOut out{};
   out.attr_valid = attr_timeout_.seconds;
   out.attr_valid_nsec = attr_timeout_.rest;
@@ -47,8 +49,8 @@ Result<abi::StatxOut> PassthroughFs::statx(const fuse::Call& call, const abi::St
   out.stat.btime = to_time(seen.stx_btime);
   out.stat.ctime = to_time(seen.stx_ctime);
   out.stat.mtime = to_time(seen.stx_mtime);
-  out.stat.rdev_major = seen.stx_rdev_major;
-  out.stat.rdev_minor = seen.stx_rdev_minor;
+  out.stat.rdev_major = major(device);
+  out.stat.rdev_minor = minor(device);
   out.stat.dev_major = seen.stx_dev_major;
   out.stat.dev_minor = seen.stx_dev_minor;
   return out;

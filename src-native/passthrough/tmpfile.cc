@@ -24,15 +24,14 @@ Result<abi::CreateOut> PassthroughFs::tmpfile(const fuse::Call& call, const abi:
   VFS_TRY(auto handle_token, budget_.take());
   const mode_t mask = umask_of(call, in.umask);
   Created created{directory.get(), nullptr, S_IFREG | (in.mode & mode_t{07777}), &creation};
-  VFS_TRY(created.mode, mode_to_create(directory.get(), created.mode, mask));
+  VFS_TRY(created.mode, prepare_mode(created, mask));
   UniqueFd fd;
   {
     // With O_EXCL the kernel refuses a later link(2); the guest's refuses it too, but need not be believed.
     CreationScope scope;
-    VFS_CHECK(scope.enter(call, creation, mask, host_.labels, proc_));
+    VFS_CHECK(enter(scope, call, created.directory, creation, mask));
     const int exclusive = static_cast<int>(in.flags) & O_EXCL;
-    VFS_TRY(fd, sys::openat(directory.get(), ".", flags.host | O_TMPFILE | exclusive,
-                            created.mode & mode_t{07777}));
+    VFS_TRY(fd, sys::openat(directory.get(), ".", flags.host | O_TMPFILE | exclusive, created.mode & mode_t{07777}));
     if (!thread_prepared()) created.owner = sys::user_ids().effective;
   }
   return hand_out(call, std::move(fd), flags, created, std::move(inode_token), std::move(handle_token));

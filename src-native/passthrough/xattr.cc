@@ -34,26 +34,30 @@ MutableByteSpan list_buffer() {
 
 }  // namespace
 
-Result<const char*> PassthroughFs::host_xattr_name(const fuse::Call& call, std::string_view name) const {
+Result<ShortText> PassthroughFs::host_xattr_name(const fuse::Call& call, XattrAccess access,
+                                                 std::string_view name) const {
   // A guest that has not taken over the checking of ACLs (POSIX_ACL) must not think that it can set them: they would
   // decide on the host, and it would not know.
   if (is_acl(name) && !has_flag(call, abi::init_flag::kPosixAcl)) return Errno(EOPNOTSUPP);
-  return name.data();
+  return options_.xattr_map.to_host(access, name);
 }
 
-std::optional<std::string_view> PassthroughFs::guest_xattr_name(const fuse::Call& call, std::string_view name) const {
-  if (is_acl(name) && !has_flag(call, abi::init_flag::kPosixAcl)) return std::nullopt;
+std::optional<std::string_view> PassthroughFs::guest_xattr_name(const fuse::Call& call,
+                                                                std::string_view host_name) const {
+  const auto name = options_.xattr_map.to_guest(host_name);
+  if (!name.has_value()) return std::nullopt;
+  if (is_acl(*name) && !has_flag(call, abi::init_flag::kPosixAcl)) return std::nullopt;
   // As a local file system: only the privileged see that there are such names. Our own privilege says nothing.
-  if (name.starts_with(kTrusted) && call.uid != 0 && call.uid != kUnknownId) return std::nullopt;
+  if (name->starts_with(kTrusted) && call.uid != 0 && call.uid != kUnknownId) return std::nullopt;
   return name;
 }
 
 Result<std::size_t> PassthroughFs::getxattr(const fuse::Call& call, const fuse::XattrName& name, MutableByteSpan into) {
   if (!options_.xattr) return Errno(ENOSYS);
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
-  VFS_TRY(const char* const host_name, host_xattr_name(call, name.text()));
+  VFS_TRY(const ShortText host_name, host_xattr_name(call, XattrAccess::kGet, name.text()));
   VFS_TRY(const auto fd, inode->path_fd());
-  const auto length = ObjectXattr(proc_, fd.get()).get(host_name, into);
+  const auto length = ObjectXattr(proc_, fd.get()).get(host_name.c_str(), into);
   // A mount below the share, without ACLs where the share has them. To the guest it is one file system, and its kernel
   // takes anything but "there is none" for a failure to check permissions.
   if (!length.ok() && length.error() == Errno(EOPNOTSUPP) && is_acl(name.text()) && !inode->is_symlink()) {
@@ -66,13 +70,13 @@ Status PassthroughFs::setxattr(const fuse::Call& call, const abi::SetxattrIn& in
                                ByteSpan value) {
   if (!options_.xattr) return Errno(ENOSYS);
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
-  VFS_TRY(const char* const host_name, host_xattr_name(call, name.text()));
+  VFS_TRY(const ShortText host_name, host_xattr_name(call, XattrAccess::kSet, name.text()));
   VFS_TRY(const auto fd, inode->path_fd());
   ScopedCredentials credentials;
   // An ACL sets the group's permissions, so it is a chmod(2): the setgid bit goes if the caller could not set it. The
   // guest knows that; the host's kernel does it, in the same step.
   if ((in.setxattr_flags & abi::kSetxattrAclKillSgid) != 0) VFS_CHECK(credentials.become_outsider(call.gid));
-  return ObjectXattr(proc_, fd.get()).set(host_name, value, static_cast<int>(in.flags));
+  return ObjectXattr(proc_, fd.get()).set(host_name.c_str(), value, static_cast<int>(in.flags));
 }
 
 Result<std::size_t> PassthroughFs::listxattr(const fuse::Call& call, MutableByteSpan into) {
@@ -103,9 +107,9 @@ Result<std::size_t> PassthroughFs::listxattr(const fuse::Call& call, MutableByte
 Status PassthroughFs::removexattr(const fuse::Call& call, const fuse::XattrName& name) {
   if (!options_.xattr) return Errno(ENOSYS);
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
-  VFS_TRY(const char* const host_name, host_xattr_name(call, name.text()));
+  VFS_TRY(const ShortText host_name, host_xattr_name(call, XattrAccess::kRemove, name.text()));
   VFS_TRY(const auto fd, inode->path_fd());
-  return ObjectXattr(proc_, fd.get()).remove(host_name);
+  return ObjectXattr(proc_, fd.get()).remove(host_name.c_str());
 }
 
 Result<bool> PassthroughFs::has_default_acl(int directory) const {
@@ -132,13 +136,19 @@ Status PassthroughFs::set_labels(const fuse::Call& call, const Created& created,
     if (host_.labels == LabelSupport::kNone || !is_label(context)) continue;
     // The kernel of the host has done it.
     if (host_.labels == LabelSupport::kFsCreate && context.name == kSelinuxAttribute) continue;
-    VFS_TRY(const char* const host_name, host_xattr_name(call, context.name));
-    const auto set = ObjectXattr(proc_, fd).set(host_name, context.value, 0);
+    VFS_TRY(const ShortText host_name, host_xattr_name(call, XattrAccess::kSet, context.name));
+    const auto set = ObjectXattr(proc_, fd).set(host_name.c_str(), context.value, 0);
     // A file system without such attributes: the object is as unlabelled as everything on it, which a guest's policy
     // has a rule for. To refuse would make the mount useless.
     if (!set.ok() && set.error() != Errno(EOPNOTSUPP)) return set.error();
   }
   return Unit{};
+}
+
+void PassthroughFs::drop_moved_capability(int fd) const {
+  if (!moved_capability_.has_value()) return;
+  // There mostly is none, and a file on which it cannot be removed has none that counts.
+  static_cast<void>(ObjectXattr(proc_, fd).remove(moved_capability_->c_str()).ok());
 }
 
 }  // namespace vfs::passthrough

@@ -2,6 +2,7 @@
  * What the keys of a configuration say together: defaults that depend on other keys, and combinations that cannot be.
  * A key that was not given yields; two that were given and contradict each other are an error.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { VirtioFsError } from '../errors.js';
 import { CONFIG_KEYS } from './keys.js';
 import type { Config } from './types.js';
@@ -44,11 +45,6 @@ const CONFLICTS: readonly Conflict[] = [
     why: 'there are no names to map when extended attributes are switched off',
   },
   {
-    keys: ['maxDynamicXattr', 'xattr'],
-    when: (config) => config.maxDynamicXattr > 0 && !config.xattr,
-    why: 'the guest could register attributes but not read them',
-  },
-  {
     keys: ['rewriteSecurityXattrs', 'xattrmap'],
     when: (config) => config.rewriteSecurityXattrs && config.xattrmap.length > 0,
     why: 'both map names; ":map:security.:user.virtiofs.:" is the rule for the former',
@@ -62,11 +58,6 @@ const CONFLICTS: readonly Conflict[] = [
     keys: ['securityCtx', 'xattrmap'],
     when: (config) => config.securityCtx && !keepsLabels(config),
     why: 'the rules refuse security.selinux',
-  },
-  {
-    keys: ['securityCtx', 'maxDynamicXattr'],
-    when: (config) => config.securityCtx && config.maxDynamicXattr > 0,
-    why: 'a label would come from the guest at creation and by path afterwards',
   },
   ...(['translateUid', 'translateGid'] as const).flatMap((property): Conflict[] => [
     {
@@ -95,31 +86,27 @@ const CONFLICTS: readonly Conflict[] = [
     when: (config) => config.overrideStat && config.ugidMap.length > 0,
     why: 'both say which owner the guest sees',
   },
-  {
-    keys: ['zeroMessageOpen', 'cachePolicy'],
-    when: (config) => config.zeroMessageOpen && config.cachePolicy !== 'always',
-    why: 'only with "always", because a guest that opens without a message keeps its cache',
-  },
-  ...(['posixLocks', 'flock'] as const).map((property): Conflict => ({
-    keys: ['zeroMessageOpen', property],
-    when: (config) => config.zeroMessageOpen && config[property],
-    why: 'there are no open files on the host that could own locks',
-  })),
-  {
-    keys: ['killpriv', 'writeback'],
-    when: (config) => config.killpriv === 'v1' && config.writeback,
-    why: 'v1 needs to know who writes, which collected writes do not say; v2 works',
-  },
+];
+
+/** What is known but not there yet; the default is all that is accepted. */
+const NOT_YET: readonly { readonly property: Property; readonly what: string }[] = [
+  { property: 'useDax', what: 'a DAX window' },
+  { property: 'maxDynamicPerm', what: 'the ioctl FS_IOC_SETPERMISSION' },
+  { property: 'maxDynamicXattr', what: 'the ioctl FS_IOC_SETPATHXATTR' },
+  { property: 'privilegedQuotaUids', what: 'a caller who changes the project of files that others own' },
+  { property: 'zeroMessageOpen', what: 'opening without a message' },
 ];
 
 /**
  * The complete configuration. `nameOf` is how the user calls a property. Throws ERR_VIRTIOFS_CONFIG_CONFLICT, and
- * ERR_VIRTIOFS_NOT_SUPPORTED for DAX.
+ * ERR_VIRTIOFS_NOT_SUPPORTED for what is
+ * not there yet.
  */
 export function combine(given: Given, nameOf: (property: Property) => string): Config {
   const config = withDefaults(given);
-  if (config.useDax) {
-    const detail = `"${nameOf('useDax')}" is true, but there is no DAX window yet`;
+  for (const { property, what } of NOT_YET) {
+    if (isDeepStrictEqual(config[property], CONFIG_KEYS[property].default)) continue;
+    const detail = `"${nameOf(property)}": ${what} is not there yet`;
     throw new VirtioFsError('ERR_VIRTIOFS_NOT_SUPPORTED', { detail });
   }
   const conflict = CONFLICTS.find(({ when }) => when(config));
@@ -138,7 +125,7 @@ function withDefaults(given: Given): Config {
     entryTimeout: timeout,
     attrTimeout: timeout,
     posixAcl: xattr && !translates(config) && !config.overrideStat && keepsAcls(config),
-    securityCtx: xattr && config.maxDynamicXattr === 0 && keepsLabels(config),
+    securityCtx: xattr && keepsLabels(config),
   };
   const missing = Object.entries(dependent).filter(([property]) => !given.has(property as Property));
   return { ...config, ...Object.fromEntries(missing) };

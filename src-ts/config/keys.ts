@@ -153,8 +153,8 @@ export const CONFIG_KEYS: { readonly [P in keyof Config]: ConfigKeyRow<Config[P]
   killpriv: {
     key: 'killpriv',
     aliases: [],
-    kind: choice(['off', 'v1', 'v2']),
-    default: 'v2',
+    kind: choice(['auto', 'off', 'v2']),
+    default: 'auto',
     meaning: 'who clears setuid, setgid and file capabilities on a change',
   },
   asciiCasefold: {
@@ -239,28 +239,28 @@ export const CONFIG_KEYS: { readonly [P in keyof Config]: ConfigKeyRow<Config[P]
     aliases: ['dax'],
     kind: boolean,
     default: false,
-    meaning: 'true is refused: there is no DAX window yet',
+    meaning: 'not there yet: a DAX window',
   },
   maxDynamicPerm: {
     key: 'max_dynamic_perm',
     aliases: [],
     kind: integer(0, DYNAMIC_MAX),
     default: 0,
-    meaning: 'ChromeOS: permissions by path that the guest may register',
+    meaning: 'not there yet: permissions by path that the guest may register',
   },
   maxDynamicXattr: {
     key: 'max_dynamic_xattr',
     aliases: [],
     kind: integer(0, DYNAMIC_MAX),
     default: 0,
-    meaning: 'ChromeOS: extended attributes by path that the guest may register',
+    meaning: 'not there yet: extended attributes by path that the guest may register',
   },
   privilegedQuotaUids: {
     key: 'privileged_quota_uids',
     aliases: [],
     kind: uidList,
     default: [],
-    meaning: 'ChromeOS: who may set project quotas besides the owner',
+    meaning: 'not there yet: who may set project quotas besides the owner',
   },
   openAtomic: {
     key: 'open_atomic',
@@ -281,6 +281,6 @@ export const CONFIG_KEYS: { readonly [P in keyof Config]: ConfigKeyRow<Config[P]
     aliases: [],
     kind: boolean,
     default: false,
-    meaning: 'files and directories are opened without a message',
+    meaning: 'not there yet: files and directories are opened without a message',
   },
 };

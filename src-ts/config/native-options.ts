@@ -38,11 +38,7 @@ export function nativeShareOptions(config: Config): NativeShareOptions {
     gidRanges: idRanges(config.translateGid),
     ugidMap: config.ugidMap,
     overrideStat: config.overrideStat,
-    maxDynamicPerm: config.maxDynamicPerm,
-    maxDynamicXattr: config.maxDynamicXattr,
-    privilegedQuotaUids: config.privilegedQuotaUids,
     openAtomic: config.openAtomic,
     chromeosTmpfile: config.chromeosTmpfile,
-    zeroMessageOpen: config.zeroMessageOpen,
   };
 }

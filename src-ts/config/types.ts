@@ -6,8 +6,8 @@ export type CachePolicy = 'never' | 'auto' | 'always' | 'metadata';
 /** How the device keeps hold of the inodes that the guest knows. */
 export type InodeFileHandles = 'never' | 'prefer' | 'mandatory';
 
-/** Which of FUSE's promises to clear setuid, setgid and security.capability is made. */
-export type KillPriv = 'off' | 'v1' | 'v2';
+/** Who takes setuid, setgid and security.capability away when a file changes. */
+export type KillPriv = 'auto' | 'off' | 'v2';
 
 /** One translation of a range of uids or gids; `guest` and `host` are the first ids of the range on each side. */
 export type IdTranslation =
@@ -98,7 +98,7 @@ export interface ConfigObject {
   readonly posixAcl?: boolean;
   /** Takes a security label for what the guest creates; default true unless another key forbids it. */
   readonly securityCtx?: boolean;
-  /** Who clears setuid, setgid and file capabilities on a change; default 'v2'. */
+  /** Who clears setuid, setgid and file capabilities on a change; default 'auto'. */
   readonly killpriv?: KillPriv;
   /** Finds names whatever the case of their ASCII letters; default false. */
   readonly asciiCasefold?: boolean;
@@ -124,17 +124,17 @@ export interface ConfigObject {
   readonly unmapGuestMemoryOnFork?: boolean;
   /** Not available yet: true is an error. */
   readonly useDax?: boolean;
-  /** ChromeOS: permissions by path that the guest may register by ioctl; default 0. */
+  /** Not available yet: anything but 0 is an error. */
   readonly maxDynamicPerm?: number;
-  /** ChromeOS: extended attributes by path that the guest may register by ioctl; default 0. */
+  /** Not available yet: anything but 0 is an error. */
   readonly maxDynamicXattr?: number;
-  /** ChromeOS: uids that may set project quotas as if they were the owner; default: none. */
+  /** Not available yet: anything but an empty list is an error. */
   readonly privilegedQuotaUids?: string | readonly number[];
   /** ChromeOS: the operation OPEN_ATOMIC; default false. */
   readonly openAtomic?: boolean;
   /** ChromeOS: the operation TMPFILE under its old number; default false. */
   readonly chromeosTmpfile?: boolean;
-  /** Lets the guest open files and directories without a message; default false. */
+  /** Not available yet: true is an error. */
   readonly zeroMessageOpen?: boolean;
 }
 

@@ -112,8 +112,8 @@ export interface NativeShareOptions {
   readonly posixAcl: boolean;
   /** FUSE_SECURITY_CTX. */
   readonly securityCtx: boolean;
-  /** None, FUSE_HANDLE_KILLPRIV, or FUSE_HANDLE_KILLPRIV_V2. */
-  readonly killpriv: 'off' | 'v1' | 'v2';
+  /** FUSE_HANDLE_KILLPRIV_V2: never, always, or (`auto`) unless the share is on a network file system. */
+  readonly killpriv: 'auto' | 'off' | 'v2';
   readonly asciiCasefold: boolean;
   /** FUSE_SUBMOUNTS. */
   readonly announceSubmounts: boolean;
@@ -128,15 +128,8 @@ export interface NativeShareOptions {
   readonly gidRanges: NativeIdRanges;
   readonly ugidMap: readonly NativeUgidRule[];
   readonly overrideStat: boolean;
-  /** Registrations by FS_IOC_SETPERMISSION, 0 to 65535. */
-  readonly maxDynamicPerm: number;
-  /** Registrations by FS_IOC_SETPATHXATTR, 0 to 65535. */
-  readonly maxDynamicXattr: number;
-  readonly privilegedQuotaUids: readonly number[];
   readonly openAtomic: boolean;
   readonly chromeosTmpfile: boolean;
-  /** FUSE_NO_OPEN_SUPPORT and FUSE_NO_OPENDIR_SUPPORT. */
-  readonly zeroMessageOpen: boolean;
 }
 
 /** Normalised options. Every field is present. */

@@ -435,10 +435,11 @@ export class FuseClient {
   }
 
   /** A file without a name; `flags` of open(2), to which O_TMPFILE is added. */
-  async tmpfile(directory: bigint, flags: number, mode = 0o666, options: CallOptions = {}): Promise<CreateReply> {
-    const head = u32s(flags | abi.O_TMPFILE, this.#masked(mode) | 0o100000, this.umask, 0);
+  async tmpfile(directory: bigint, flags: number, mode = 0o666, options: CreationOptions = {}): Promise<CreateReply> {
+    const umask = options.umask ?? this.umask;
+    const head = u32s(flags | abi.O_TMPFILE, this.#masked(mode, umask) | 0o100000, umask, 0);
     // The name of a dentry that has none, as Linux sends it.
-    return structs.decodeCreate(await this.#call(OPCODES.TMPFILE, directory, [head, nameBytes('/')], options));
+    return structs.decodeCreate(await this.#create(OPCODES.TMPFILE, directory, [head, nameBytes('/')], options));
   }
 
   /** `flags`: AT_STATX_… */
@@ -491,7 +492,7 @@ export class FuseClient {
     const interrupt = (): void => void this.interrupt(unique).catch(() => undefined);
     options.signal?.addEventListener('abort', interrupt);
     try {
-      await this.#call(opcode, nodeId, [body], options, undefined, unique);
+      await this.#call(opcode, nodeId, [body], options, undefined, undefined, unique);
     } finally {
       options.signal?.removeEventListener('abort', interrupt);
     }

@@ -6,6 +6,7 @@
 
 #include <map>
 
+#include "fuse/init_flags.h"
 #include "passthrough/fs_fixture.h"
 
 namespace vfs::test {
@@ -156,7 +157,7 @@ TEST_F(NamesTest, special_files_are_made_and_never_opened) {
   EXPECT_TRUE(S_ISFIFO(host("fifo").st_mode));
   ASSERT_TRUE(fs->mknod(call(), {S_IFSOCK | 0600, 0, 0, 0}, NameOf("socket"), {}).ok());
   for (const char* name : {"fifo", "socket"}) {
-    for (const int flags : {O_RDONLY, O_WRONLY, O_RDWR, O_PATH, O_RDONLY | O_NONBLOCK, O_WRONLY | O_TRUNC}) {
+    for (const int flags : {O_RDONLY, O_WRONLY, O_RDWR, O_RDONLY | O_NONBLOCK, O_WRONLY | O_TRUNC}) {
       EXPECT_ERRNO(fs->open(call(node(name)), {static_cast<std::uint32_t>(flags), 0}), EACCES);
     }
     EXPECT_ERRNO(fs->opendir(call(node(name)), {0, 0}), ENOTDIR);
@@ -244,12 +245,45 @@ TEST_F(NamesTest, init_takes_of_what_is_offered) {
   // They depend on the host, and have tests of their own.
   constexpr std::uint64_t others =
       kPosixAcl | kDontMask | kSetxattrExt | kSecurityCtx | kCreateSuppGroup | kHandleKillprivV2;
-  const std::uint64_t base =
-      kAsyncRead | kAtomicOTrunc | kBigWrites | kAutoInvalData | kAsyncDio | kParallelDirops | kCacheSymlinks;
+  const std::uint64_t base = kAsyncRead | kAtomicOTrunc | kBigWrites | kAutoInvalData | kAsyncDio | kParallelDirops |
+                             kCacheSymlinks | kExportSupport | kHasIoctlDir | kSubmounts;
   EXPECT_EQ(negotiated.flags & ~others, base | kDoReaddirplus | kReaddirplusAuto);
   EXPECT_EQ(fs->init(8, kBigWrites | kWritebackCache).value(), kBigWrites);
   mount({.cache = CachePolicy::kNever, .writeback = true});
   EXPECT_EQ(negotiated.flags & ~others, base | kWritebackCache);
+}
+
+TEST_F(NamesTest, init_agrees_with_the_table_of_flags) {
+  passthrough::PassthroughOptions everything;
+  everything.writeback = everything.allow_mmap = everything.posix_locks = everything.flock = true;
+  for (const bool all : {false, true}) {
+    if (all) mount(everything);
+    for (const fuse::InitFlagRow& row : fuse::init_flag_rows()) {
+      const bool agreed = (negotiated.flags & row.flag) != 0;
+      // MAX_PAGES and INIT_EXT are the server's own.
+      const bool servers = row.flag == abi::init_flag::kMaxPages || row.flag == abi::init_flag::kInitExt;
+      if (row.always() && !servers) {
+        EXPECT_TRUE(agreed) << row.name;
+      }
+      if (row.never()) {
+        EXPECT_FALSE(agreed) << row.name;
+      }
+    }
+  }
+}
+
+TEST_F(NamesTest, descriptors_of_one_share_are_bounded_by_themselves) {
+  for (const char* name : {"a", "b", "c"}) put(name, "");
+  mount({.descriptors_max = 2});
+  const auto neighbour = passthrough::PassthroughFs::create({.root = dir.path()});
+  ASSERT_TRUE(neighbour.ok());
+  node("a");
+  const std::uint64_t b = node("b");
+  EXPECT_ERRNO(fs->lookup(call(), NameOf("c")), ENFILE);
+  ASSERT_TRUE(neighbour.value()->init(kSession, 0).ok());
+  for (const char* name : {"a", "b", "c"}) EXPECT_TRUE(neighbour.value()->lookup(call(), NameOf(name)).ok());
+  fs->forget(call(), b, 1);
+  node("c");
 }
 
 TEST_F(NamesTest, a_session_ends_with_all_that_it_had) {

@@ -12,13 +12,11 @@ describe('keys that exclude each other', () => {
     ['xattr=false,rewrite_security_xattrs', 'rewrite_security_xattrs', 'xattr'],
     ['xattr=false,override_stat', 'override_stat', 'xattr'],
     ['xattr=false,xattrmap=:ok:all:::', 'xattrmap', 'xattr'],
-    ['xattr=false,max_dynamic_xattr=1', 'max_dynamic_xattr', 'xattr'],
     ['rewrite_security_xattrs,xattrmap=:ok:all:::', 'rewrite_security_xattrs', 'xattrmap'],
     ['posix_acl,xattrmap=:map::user.virtiofs.:', 'posix_acl', 'xattrmap'],
     ['posix_acl,xattrmap=:bad:client:system.::/ok/all///', 'posix_acl', 'xattrmap'],
     ['posix_acl,xattrmap=:ok:client:user.::', 'posix_acl', 'xattrmap'],
     ['security_ctx,xattrmap=:bad:all:security.selinux:::ok:all:::', 'security_ctx', 'xattrmap'],
-    ['security_ctx,max_dynamic_xattr=1', 'security_ctx', 'max_dynamic_xattr'],
     ['posix_acl,translate_uid=map:0:1:1', 'posix_acl', 'translate_uid'],
     ['posix_acl,translate_gid=map:0:1:1', 'posix_acl', 'translate_gid'],
     ['override_stat,translate_uid=map:0:1:1', 'override_stat', 'translate_uid'],
@@ -27,11 +25,6 @@ describe('keys that exclude each other', () => {
     ['ugid_map=0 0 0 0 0 /,translate_gid=map:0:1:1', 'ugid_map', 'translate_gid'],
     ['override_stat,posix_acl', 'override_stat', 'posix_acl'],
     ['override_stat,ugid_map=0 0 0 0 0 /', 'override_stat', 'ugid_map'],
-    ['zero_message_open', 'zero_message_open', 'cache_policy'],
-    ['zero_message_open,cache=metadata', 'zero_message_open', 'cache_policy'],
-    ['zero_message_open,cache=always,posix_locks', 'zero_message_open', 'posix_locks'],
-    ['zero_message_open,cache=always,flock', 'zero_message_open', 'flock'],
-    ['killpriv=v1,writeback', 'killpriv', 'writeback'],
   ])('%s', async (text, one, other) => {
     expect(await codeOf(() => parseConfig(text))).toBe('ERR_VIRTIOFS_CONFIG_CONFLICT');
     expect(messageOf(() => parseConfig(text))).toContain(`: "${one}" and "${other}": `);
@@ -50,7 +43,6 @@ describe('keys that exclude each other', () => {
     'posix_acl,ugid_map=0 0 0 0 0 /',
     'posix_acl=false,translate_uid=map:0:1:1',
     'killpriv=v2,writeback',
-    'cache=always,zero_message_open,writeback',
   ])('%s is possible', (text) => {
     expect(parseConfig(text)).toMatchObject({ useDax: false });
   });
@@ -62,7 +54,6 @@ describe('defaults that yield to other keys', () => {
     ['posix_acl', 'translate_gid=squash-host:0:1:9', { posixAcl: false, securityCtx: true }],
     ['posix_acl', 'override_stat', { posixAcl: false, securityCtx: true }],
     ['posix_acl', 'xattrmap=:map:system.:user.:', { posixAcl: false, securityCtx: true }],
-    ['security_ctx', 'max_dynamic_xattr=1', { posixAcl: true, securityCtx: false }],
     [
       'security_ctx',
       'xattrmap=:unsupported:all:security.:security.:/ok/all///',
@@ -76,13 +67,26 @@ describe('defaults that yield to other keys', () => {
   });
 });
 
-describe('DAX', () => {
-  test.each(['dax', 'use_dax=true'])('%s is refused because there is no window', async (text) => {
+describe('what is not there yet', () => {
+  test.each([
+    ['dax', 'use_dax'],
+    ['use_dax=true', 'use_dax'],
+    ['max_dynamic_perm=1', 'max_dynamic_perm'],
+    ['max_dynamic_xattr=65535', 'max_dynamic_xattr'],
+    ['privileged_quota_uids=0 1000 0x2', 'privileged_quota_uids'],
+    ['cache=always,zero_message_open', 'zero_message_open'],
+  ])('%s is refused by name', async (text, key) => {
     expect(await codeOf(() => parseConfig(text))).toBe('ERR_VIRTIOFS_NOT_SUPPORTED');
-    expect(messageOf(() => parseConfig(text))).toContain('"use_dax" is true, but there is no DAX window yet');
+    expect(messageOf(() => parseConfig(text))).toMatch(new RegExp(`"${key}": .* is not there yet`));
+  });
+
+  test('its default is accepted', () => {
+    const text = 'dax=false,max_dynamic_perm=0,max_dynamic_xattr=0,zero_message_open=false';
+    expect(parseConfig(`${text},privileged_quota_uids=''`)).toEqual(parseConfig(''));
   });
 
   test('so it is in an object', async () => {
     expect(await codeOf(() => parseConfig({ useDax: true }))).toBe('ERR_VIRTIOFS_NOT_SUPPORTED');
+    expect(await codeOf(() => parseConfig({ privilegedQuotaUids: [1] }))).toBe('ERR_VIRTIOFS_NOT_SUPPORTED');
   });
 });

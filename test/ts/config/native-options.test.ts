@@ -27,19 +27,22 @@ test('every key reaches the addon but those that are for TypeScript alone', () =
     translateUid: 'uidRanges',
     translateGid: 'gidRanges',
   };
-  const here = ['timeout', 'unmapGuestMemoryOnFork', 'useDax'];
+  const here = [
+    ...['timeout', 'unmapGuestMemoryOnFork', 'useDax', 'maxDynamicPerm', 'maxDynamicXattr', 'privilegedQuotaUids'],
+    'zeroMessageOpen',
+  ];
   const expected = Object.keys(CONFIG_KEYS).filter((key) => !here.includes(key));
   expect(Object.keys(nativeOf('')).sort()).toEqual(expected.map((key) => carriers[key] ?? key).sort());
 });
 
 test('lists and words arrive as they were parsed', () => {
   const text =
-    'cache=always,inode_file_handles=fallback,killpriv=v1,xattrmap=:map::x.:,' +
-    'ugid_map=1 2 3 4 022 /a,privileged_quota_uids=7,max_write=8192';
+    'cache=always,inode_file_handles=fallback,killpriv=off,xattrmap=:map::x.:,' +
+    'ugid_map=1 2 3 4 022 /a,max_write=8192';
   expect(nativeOf(text)).toMatchObject({
     cachePolicy: 'always',
     inodeFileHandles: 'prefer',
-    killpriv: 'v1',
+    killpriv: 'off',
     maxWrite: 8192,
     xattrRules: [
       { type: 'prefix', scope: 'all', key: '', prepend: 'x.' },
@@ -47,7 +50,6 @@ test('lists and words arrive as they were parsed', () => {
     ],
     posixAcl: false,
     ugidMap: [{ guestUid: 1, guestGid: 2, hostUid: 3, hostGid: 4, umask: 18, path: '/a' }],
-    privilegedQuotaUids: [7],
     rewriteSecurityXattrs: false,
   });
 });
