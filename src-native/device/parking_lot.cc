@@ -50,6 +50,7 @@ void ParkingLot::take_out(ParkedTask& task) {
 
 void ParkingLot::start_thread() {
   started_ = true;
+  thread_.join();  // of one that has ended, which has left the lock for good
   auto thread = Thread::start([this] { work(); });
   if (!thread.ok()) return;
   thread_ = std::move(thread).value();
@@ -246,7 +247,10 @@ void ParkingLot::work() {
   while (!closing_) {
     const auto due = earliest();
     if (!due.has_value()) {
-      wake_.wait(lock);
+      if (wake_.wait_for(lock, kIdle) == std::cv_status::no_timeout || earliest().has_value() || closing_) continue;
+      // Nobody waits for anything: the next that does starts a thread again.
+      started_ = usable_ = false;
+      return;
     } else if (*due > Clock::now()) {
       wake_.wait_until(lock, *due);
     } else {

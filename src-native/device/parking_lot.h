@@ -58,7 +58,10 @@ class ParkedTask {
 
 class ParkingLot final : public fuse::Unparker {
  public:
-  // `prepare_thread` as in ThreadPool. The thread is started when the first task comes that is not pumped.
+  // How long the thread stays without a task.
+  static constexpr std::chrono::milliseconds kIdle{2000};
+
+  // `prepare_thread` as in ThreadPool. The thread is started when a task comes that is not pumped.
   ParkingLot(std::string name, Status (*prepare_thread)());
   ~ParkingLot();
 

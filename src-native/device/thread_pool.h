@@ -1,9 +1,11 @@
-// ThreadPool: where requests wait for disks. Threads are started when the first task comes; tasks are run in order of
-// arrival, and one that has not begun can be taken back (INTERRUPT).
+// ThreadPool: where requests wait for disks. Threads are started when a task comes, and end when there has been none
+// for a while: a device that nobody uses has none. Tasks are run in order of arrival, and one that has not begun can be
+// taken back (INTERRUPT).
 //
 // Threading: every method from any thread. Tasks are intrusive: submitting allocates nothing.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -34,9 +36,12 @@ class PoolTask {
 
 class ThreadPool final : public fuse::Canceller {
  public:
-  // `prepare_thread` runs first on each thread; if it fails the thread ends, and with no thread left tasks are
-  // abandoned with its error.
-  ThreadPool(std::string name, unsigned threads_max, Status (*prepare_thread)());
+  static constexpr std::chrono::milliseconds kIdle{2000};
+
+  // `prepare_thread` runs first on each thread; if it fails the thread ends for good, and with no thread left tasks are
+  // abandoned with its error. `idle`: how long a thread waits for a task before it ends.
+  ThreadPool(std::string name, unsigned threads_max, Status (*prepare_thread)(),
+             std::chrono::milliseconds idle = kIdle);
   ~ThreadPool();
 
   void submit(PoolTask& task);
@@ -44,29 +49,37 @@ class ThreadPool final : public fuse::Canceller {
   // Abandons what waits (EIO), lets what runs finish, joins. Idempotent.
   void close();
   void add_to(fuse::Counters::Snapshot& sum) const;
+  // Threads that are there now.
+  unsigned threads() const;
 
  private:
+  enum class State : std::uint8_t { kNone, kRunning, kUnprepared };
   struct Worker {
     vfs::Thread thread;
-    fuse::Counters counters;
+    fuse::Counters counters;  // of all threads that have had this place
+    State state = State::kNone;
   };
 
-  void work(std::size_t index, fuse::Counters& counters);
-  void start_threads();  // holding mutex_
-  PoolTask* take_all();  // holding mutex_
+  void work(std::size_t index, Worker& worker);
+  // Holding mutex_:
+  void start_threads();
+  PoolTask* take_first();
+  PoolTask* take_all();
+  void abandon_all(Errno reason);
 
   const std::string name_;
-  const unsigned threads_max_;
   Status (*const prepare_thread_)();
+  const std::chrono::milliseconds idle_time_;
 
   mutable std::mutex mutex_;  // guards all below; no task runs while it is held
   std::condition_variable wake_;
   PoolTask* head_ = nullptr;
   PoolTask* tail_ = nullptr;
   bool closing_ = false;
-  bool started_ = false;
-  unsigned usable_ = 0;  // threads that passed prepare_thread
-  std::vector<std::unique_ptr<Worker>> threads_;
+  unsigned waiting_ = 0;  // tasks
+  unsigned idle_ = 0;     // threads that wait for one
+  unsigned usable_ = 0;   // threads that run, and have not failed to prepare
+  std::vector<std::unique_ptr<Worker>> workers_;
   fuse::Counters abandoned_;  // of tasks that no pool thread ran
 };
 

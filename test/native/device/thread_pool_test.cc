@@ -209,6 +209,23 @@ TEST(ThreadPool, one_prepared_thread_of_two_serves_all) {
   EXPECT_EQ(log.all(), (std::vector<std::string>{"ran 1", "ran 2", "ran 3"}));
 }
 
+TEST(ThreadPool, threads_end_when_there_is_nothing_to_do_and_come_again) {
+  Log log;
+  ThreadPool pool("idle", 3, &nothing_to_prepare, std::chrono::milliseconds(20));
+  EXPECT_EQ(pool.threads(), 0U);
+  for (int round = 0; round < 5; ++round) {
+    Task task(log, 1);
+    pool.submit(task);
+    EXPECT_GT(pool.threads(), 0U);
+    EXPECT_TRUE(eventually([&] { return log.all().size() == static_cast<std::size_t>(round) + 1; }));
+    EXPECT_TRUE(eventually([&] { return pool.threads() == 0; }));
+  }
+  pool.close();
+  fuse::Counters::Snapshot sum;
+  pool.add_to(sum);
+  EXPECT_EQ(sum.operations[1], 5U);
+}
+
 TEST(ThreadPool, counters_know_what_ran_and_what_was_abandoned) {
   BusyPool busy;
   Task second(busy.log, 2);
