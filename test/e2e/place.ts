@@ -4,11 +4,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 export class Place {
-  readonly root = mkdtempSync(path.join(tmpdir(), 'vfs-e2e-'));
-  readonly share = path.join(this.root, 'share');
-  readonly socketPath = path.join(this.root, 'socket');
+  readonly root: string;
+  readonly share: string;
+  readonly socketPath: string;
 
-  constructor() {
+  constructor(parent = tmpdir()) {
+    this.root = mkdtempSync(path.join(parent, 'vfs-e2e-'));
+    this.share = path.join(this.root, 'share');
+    this.socketPath = path.join(this.root, 'socket');
     mkdirSync(this.share, { mode: 0o755 });
   }
 
