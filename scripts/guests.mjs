@@ -1,18 +1,21 @@
-// Brings the Linux guests of test/e2e and of the demo: kernels, their modules, busybox and QEMU.
-//   node scripts/guests.mjs [--refresh] [guest …]      guests: see GUESTS; default: all
+// Brings the Linux guests of test/e2e and of the demo: kernels, their modules, busybox, QEMU and a Debian tree.
+//   node scripts/guests.mjs [--refresh] [name …]      names: those of GUESTS, and debian-tree; default: all
 // Kernels are downloaded from the Debian mirror that this machine's apt already uses and unpacked into a cache, never
-// installed: one machine can boot kernels of three releases, and none of this needs root. Only QEMU is installed.
+// installed: one machine can boot kernels of three releases, and none of this needs root. Only QEMU and debootstrap are
+// installed, and only the Debian tree is made by root.
 // Uses Node's own modules only, because it runs before node_modules exists.
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { PrivateApt, debianArchive, filesBelow } from './lib/debian.mjs';
+import { TREE_SUITE, installDebianTree, isTreeComplete, treeUnsupportedReason } from './lib/debian-tree.mjs';
 import { withInterpreter } from './lib/elf-interpreter.mjs';
-import { capture, isMain, which } from './lib/run.mjs';
-import { ensurePackages } from './setup.mjs';
+import { isMain, which } from './lib/run.mjs';
+import { PACKAGES, ensurePackages } from './setup.mjs';
 
 /** Version of the manifest's layout; test/guests/manifest.ts reads no other. */
-const FORMAT = 1;
+const FORMAT = 2;
 /** In the order in which they must be loaded; a kernel may have some of them built in. */
 const MODULES = [
   'virtio_ring',
@@ -22,15 +25,20 @@ const MODULES = [
   'virtio_pci',
   'fuse',
   'virtiofs',
+  'overlay',
 ];
 
 /** The guests by name, with the release that their kernel comes from. */
 export const GUESTS = {
   'uml-6.1': { suite: 'bookworm', install: installUml },
+  'uml-6.12': { suite: 'trixie', install: installUml, ownLibraries: true },
   // Linux 7.1 and newer check every reply of a virtio-fs device and complain in the log.
   'uml-sid': { suite: 'sid', install: installUml, ownLibraries: true },
   'qemu-6.1': { suite: 'bookworm', install: installQemu },
 };
+
+/** The name of what is not a kernel: see lib/debian-tree.mjs. */
+export const DEBIAN_TREE = 'debian-tree';
 
 /** Where kernels are kept: `VIRTIO_FS_GUESTS`, or a directory of the user's cache. */
 export function guestsDirectory() {
@@ -45,105 +53,6 @@ function unsupportedReason() {
     if (which(command) === undefined) return `guest kernels are Debian packages, and there is no ${command} here`;
   }
   return undefined;
-}
-
-function must(command, args, what) {
-  const { ok, output } = capture(command, args, { env: { ...process.env, LC_ALL: 'C' } });
-  if (!ok) throw new Error(`${what} failed: ${command} ${args.join(' ')}\n${output.trim()}`);
-  return output;
-}
-
-/** The Debian archive in this machine's apt sources: its address and the key that it is signed with. */
-function debianArchive() {
-  const format = '$(REPO_URI) $(RELEASE) $(COMPONENT)';
-  const targets = must('apt-get', ['indextargets', '--format', format, 'Created-By: Packages'], 'reading apt sources');
-  const release = /^VERSION_CODENAME=(\S+)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1];
-  const rows = targets.split('\n').map((line) => line.split(' '));
-  const row = rows.find(([, suite, component]) => suite === release && component === 'main');
-  const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
-  if (row === undefined || !existsSync(keyring)) {
-    throw new Error(
-      'guest kernels come from a Debian mirror, and this machine has none among its apt sources. ' +
-        'Run on Debian, or in a container of it.',
-    );
-  }
-  return { uri: row[0], keyring };
-}
-
-/** apt with a state of its own: the machine's lists, sources and packages are neither used nor changed. */
-class PrivateApt {
-  constructor(directory, suite, archive) {
-    this.directory = directory;
-    this.suite = suite;
-    this.archive = archive;
-    for (const name of ['lists/partial', 'cache/archives/partial', 'empty']) {
-      mkdirSync(path.join(directory, name), { recursive: true });
-    }
-    const { uri, keyring } = archive;
-    const source = ['Types: deb', `URIs: ${uri}`, `Suites: ${suite}`, 'Components: main', `Signed-By: ${keyring}`, ''];
-    writeFileSync(path.join(directory, 'archive.sources'), source.join('\n'));
-    writeFileSync(path.join(directory, 'status'), '');
-  }
-
-  options() {
-    const at = (name) => path.join(this.directory, name);
-    const settings = {
-      'Dir::State': this.directory,
-      'Dir::State::lists': at('lists'),
-      'Dir::State::status': at('status'),
-      'Dir::Cache': at('cache'),
-      'Dir::Etc::sourcelist': at('archive.sources'),
-      'Dir::Etc::sourceparts': at('empty'),
-      'Dir::Etc::preferencesparts': at('empty'),
-      'APT::Architecture': 'amd64',
-      // The user `_apt` cannot write into a cache below a home directory.
-      'APT::Sandbox::User': os.userInfo().username,
-      'Acquire::Languages': 'none',
-      'Acquire::Retries': '3',
-    };
-    return Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
-  }
-
-  update() {
-    must('apt-get', [...this.options(), 'update', '-qq'], `reading the package list of ${this.suite}`);
-  }
-
-  /** The package and what it cannot do without, as names. */
-  dependencies(name) {
-    const args = [...this.options(), 'depends', '--recurse', '--important', name];
-    const output = must('apt-cache', args, `looking up ${name}`);
-    return output.split('\n').filter((line) => /^[a-z0-9]/.test(line));
-  }
-
-  /** The package that a meta package such as linux-image-amd64 stands for. */
-  newestDependency(name, pattern) {
-    const output = must('apt-cache', [...this.options(), 'depends', name], `looking up ${name}`);
-    const match = pattern.exec(output);
-    if (match === null) throw new Error(`${name} of ${this.suite} depends on nothing like ${pattern}`);
-    return match[1];
-  }
-
-  version(name) {
-    return /^Version: (\S+)/m.exec(must('apt-cache', [...this.options(), 'show', name], `looking up ${name}`))?.[1];
-  }
-
-  /** Downloads packages and unpacks them into one tree. */
-  unpack(names, tree) {
-    const downloads = mkdtempSync(path.join(this.directory, 'download-'));
-    const what = `downloading ${names.join(' ')} of ${this.suite}`;
-    const { ok, output } = capture('apt-get', [...this.options(), 'download', '-qq', ...names], { cwd: downloads });
-    if (!ok) throw new Error(`${what} failed:\n${output.trim()}`);
-    for (const file of readdirSync(downloads)) {
-      must('dpkg-deb', ['-x', path.join(downloads, file), tree], `unpacking ${file}`);
-    }
-    rmSync(downloads, { recursive: true });
-  }
-}
-
-function filesBelow(directory) {
-  return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name));
 }
 
 /** Copies the modules that a guest loads; returns their paths in load order. */
@@ -195,7 +104,7 @@ function installUml({ apt, tree, directory, spec }) {
 
 /** A stock Debian kernel, for QEMU with its own instruction emulation: no KVM needed. */
 function installQemu({ apt, tree, directory }) {
-  ensurePackages(['qemu-system-x86'], 'the QEMU guest');
+  ensurePackages(PACKAGES.qemu, 'the QEMU guest');
   const emulator = which('qemu-system-x86_64');
   if (emulator === undefined) throw new Error('the QEMU guest needs qemu-system-x86_64 on PATH');
   const name = apt.newestDependency('linux-image-amd64', /(linux-image-[0-9]\S*)/);
@@ -224,8 +133,45 @@ function isComplete(guest) {
   return files.every((file) => file === undefined || existsSync(file));
 }
 
-/** Installs the guests named into the cache, skips those that are there, and returns the manifest. */
-export function installGuests(names = Object.keys(GUESTS), { refresh = false, log = console.log } = {}) {
+/** The packages of Debian's releases, each read when it is first asked for. */
+class Releases {
+  #root;
+  #apts = new Map();
+
+  constructor(root) {
+    this.#root = root;
+    this.archive = debianArchive();
+  }
+
+  apt(suite) {
+    let apt = this.#apts.get(suite);
+    if (apt === undefined) {
+      apt = new PrivateApt(path.join(this.#root, `apt-${suite}`), suite, this.archive);
+      this.#apts.set(suite, apt);
+      apt.update();
+    }
+    return apt;
+  }
+
+  dispose() {
+    for (const apt of this.#apts.values()) rmSync(apt.directory, { recursive: true, force: true });
+  }
+}
+
+/** Whether a guest, or the Debian tree, is in the cache. */
+function isInstalled(manifest, name) {
+  return name === DEBIAN_TREE ? isTreeComplete(manifest.debianTree) : isComplete(manifest.guests[name]);
+}
+
+function missingReason(name) {
+  return unsupportedReason() ?? (name === DEBIAN_TREE ? treeUnsupportedReason() : undefined);
+}
+
+/** Installs what is named into the cache, skips what is there, and returns the manifest. */
+export function installGuests(
+  names = [...Object.keys(GUESTS), DEBIAN_TREE],
+  { refresh = false, log = console.log } = {},
+) {
   const root = guestsDirectory();
   const manifest = readManifest(root);
   const save = () => {
@@ -233,35 +179,31 @@ export function installGuests(names = Object.keys(GUESTS), { refresh = false, lo
     writeFileSync(path.join(root, 'manifest.json.new'), `${JSON.stringify(manifest, undefined, 2)}\n`);
     renameSync(path.join(root, 'manifest.json.new'), path.join(root, 'manifest.json'));
   };
-  const missing = names.filter((name) => refresh || !isComplete(manifest.guests[name]));
-  const reason = missing.length === 0 ? undefined : unsupportedReason();
-  if (reason !== undefined) {
-    log(`No Linux guests: ${reason}`);
-    for (const name of missing) manifest.unavailable[name] = reason;
-    save();
-    return manifest;
-  }
+  const missing = names.filter((name) => refresh || !isInstalled(manifest, name));
   for (const name of names) delete manifest.unavailable[name];
-  if (missing.length > 0 || !existsSync(manifest.busybox ?? '')) {
-    const archive = debianArchive();
-    const apts = new Map();
-    const aptOf = (suite) => {
-      if (!apts.has(suite)) {
-        const apt = new PrivateApt(path.join(root, `apt-${suite}`), suite, archive);
-        apts.set(suite, apt);
-        apt.update();
-      }
-      return apts.get(suite);
-    };
+  for (const name of missing) {
+    const reason = missingReason(name);
+    if (reason === undefined) continue;
+    log(`No ${name}: ${reason}`);
+    manifest.unavailable[name] = reason;
+  }
+  const possible = missing.filter((name) => manifest.unavailable[name] === undefined);
+  const lacksBusybox = !existsSync(manifest.busybox ?? '');
+  if (possible.length > 0 || (lacksBusybox && unsupportedReason() === undefined)) {
+    const releases = new Releases(root);
     try {
-      if (!existsSync(manifest.busybox ?? '')) manifest.busybox = installBusybox(root, aptOf('bookworm'));
-      for (const name of missing) {
-        log(`Getting the guest ${name}`);
-        manifest.guests[name] = installGuest(root, name, aptOf(GUESTS[name].suite));
+      if (lacksBusybox) manifest.busybox = installBusybox(root, releases.apt('bookworm'));
+      for (const name of possible) {
+        log(`Getting ${name}`);
+        if (name === DEBIAN_TREE) {
+          manifest.debianTree = installDebianTree(root, releases.apt(TREE_SUITE), releases.archive);
+        } else {
+          manifest.guests[name] = installGuest(root, name, releases.apt(GUESTS[name].suite));
+        }
         save();
       }
     } finally {
-      for (const apt of apts.values()) rmSync(apt.directory, { recursive: true, force: true });
+      releases.dispose();
     }
   }
   save();
@@ -291,9 +233,9 @@ function installGuest(root, name, apt) {
 
 if (isMain(import.meta.url)) {
   const names = process.argv.slice(2).filter((argument) => argument !== '--refresh');
-  const unknown = names.filter((name) => !(name in GUESTS));
-  if (unknown.length > 0) {
-    console.error(`usage: node scripts/guests.mjs [--refresh] [guest …]\nguests: ${Object.keys(GUESTS).join(', ')}`);
+  const known = [...Object.keys(GUESTS), DEBIAN_TREE];
+  if (names.some((name) => !known.includes(name))) {
+    console.error(`usage: node scripts/guests.mjs [--refresh] [name …]\nnames: ${known.join(', ')}`);
     process.exit(2);
   }
   try {
@@ -302,6 +244,7 @@ if (isMain(import.meta.url)) {
     for (const [name, guest] of Object.entries(manifest.guests)) {
       console.log(`${name}: Linux ${guest.release} (${guest.packages.join(', ')})`);
     }
+    if (manifest.debianTree !== undefined) console.log(`${DEBIAN_TREE}: ${manifest.debianTree.packages.join(', ')}`);
     console.log(`in ${guestsDirectory()}`);
   } catch (error) {
     console.error(error.message);

@@ -12,6 +12,8 @@ export const PACKAGES = {
   native: ['libgtest-dev', 'libgmock-dev'],
   tidy: ['git', 'clang-format-19', 'clang-tidy-19'],
   prebuild: ['binutils', 'g++-aarch64-linux-gnu', 'binutils-aarch64-linux-gnu', 'qemu-user-static'],
+  qemu: ['qemu-system-x86'],
+  guests: ['debootstrap', 'tar', 'util-linux'],
 };
 
 function isInstalled(name) {

@@ -20,7 +20,7 @@ function parseArguments(args) {
     chosen[option] = names;
   }
   return STAGES.filter(
-    ({ name }) => (chosen.only === undefined || chosen.only.includes(name)) && !chosen.skip.includes(name),
+    ({ name, onDemand }) => (chosen.only?.includes(name) ?? onDemand !== true) && !chosen.skip.includes(name),
   );
 }
 

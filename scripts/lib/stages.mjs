@@ -9,7 +9,7 @@ import { ROOT, capture, run, tee, tool } from './run.mjs';
 
 const JOBS = String(availableParallelism());
 /** Folders of test/ whose tests need neither a guest kernel nor a packed tarball. */
-const ON_THE_HOST = '(?!e2e/|guests/|pack/)[^/]+';
+const ON_THE_HOST = '(?!e2e/|guests/|pack/)[^/]+/';
 const REPORTS = path.join(ROOT, 'build-reports');
 
 const SANITIZERS = {
@@ -76,11 +76,11 @@ function compileTests() {
   return testsCompiled;
 }
 
-/** Runs the tests in the folders of test/ that the pattern names. */
-async function jestTests(name, folders, { env = {}, prefix = [] } = {}) {
+/** Runs the tests whose path below test/ matches the pattern from its beginning. */
+async function jestTests(name, pattern, { env = {}, prefix = [] } = {}) {
   const compiled = compileTests();
   const file = report(`${name}.json`);
-  const jest = [process.execPath, path.join(ROOT, 'node_modules/jest/bin/jest.js'), `build/ts/test/${folders}/`];
+  const jest = [process.execPath, path.join(ROOT, 'node_modules/jest/bin/jest.js'), `build/ts/test/${pattern}`];
   const [command, ...args] = [...prefix, ...jest, '--json', '--outputFile', file];
   const { ok } = await tee(command, args, { env: { ...process.env, ...env }, stdout: 'ignore' });
   return addResults(compiled, jestResult(file, ok));
@@ -114,8 +114,13 @@ function prebuild() {
 }
 
 function guests() {
+  run(process.execPath, ['scripts/guests.mjs', 'uml-6.1', 'uml-6.12', 'uml-sid', 'qemu-6.1']);
+  return jestTests('e2e', '(e2e/(uml|qemu)-|guests/)');
+}
+
+function programs() {
   run(process.execPath, ['scripts/guests.mjs']);
-  return jestTests('e2e', '(e2e|guests)');
+  return jestTests('programs', 'e2e/(checks|ring|root|million)-');
 }
 
 /** Every cache mode, with and without writeback and file handles, but for the default, which has a stage of its own. */
@@ -136,12 +141,15 @@ async function conformanceMatrix() {
     const text = JSON.stringify(config);
     console.log(`-- ${text}`);
     const name = `conformance-${Object.values(config).join('-')}`;
-    results.push(await jestTests(name, 'conformance', { env: { VIRTIO_FS_CONFORMANCE_CONFIG: text } }));
+    results.push(await jestTests(name, 'conformance/', { env: { VIRTIO_FS_CONFORMANCE_CONFIG: text } }));
   }
   return addResults(...results);
 }
 
-/** In the order in which they run: what fails fast and often comes first. */
+/**
+ * In the order in which they run: what fails fast and often comes first. A stage on demand takes longer than a change
+ * can wait for, and runs when it is named.
+ */
 export const STAGES = [
   { name: 'tidy', title: 'Formatting, layers, lists', run: tidy },
   {
@@ -156,12 +164,13 @@ export const STAGES = [
   {
     name: 'conformance',
     title: 'Conformance with plain system calls',
-    run: () => jestTests('conformance', 'conformance'),
+    run: () => jestTests('conformance', 'conformance/'),
   },
   { name: 'matrix', title: 'Conformance over every cache mode, writeback and file handles', run: conformanceMatrix },
   { name: 'asan', title: 'AddressSanitizer and UndefinedBehaviorSanitizer', run: () => sanitized('asan') },
   { name: 'tsan', title: 'ThreadSanitizer', run: () => sanitized('tsan') },
   { name: 'e2e', title: 'Real Linux guests', run: guests },
+  { name: 'programs', title: 'Programs that people use, in real Linux guests', run: programs, onDemand: true },
   { name: 'prebuild', title: 'Prebuilt addons for x64 and arm64', run: prebuild },
-  { name: 'pack', title: 'The packed tarball in an empty project', run: () => jestTests('pack', 'pack') },
+  { name: 'pack', title: 'The packed tarball in an empty project', run: () => jestTests('pack', 'pack/') },
 ];

@@ -19,6 +19,13 @@ export interface Resources {
   readonly deviceThreads: readonly string[];
 }
 
+export interface DaemonOptions {
+  /** For `--cfg`. */
+  readonly config?: string;
+  /** How many descriptors the process may have. */
+  readonly descriptors?: number;
+}
+
 export interface Ending {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -44,9 +51,12 @@ export class Daemon {
   readonly #ended: Promise<Ending>;
   #output = '';
 
-  private constructor(args: readonly string[]) {
-    const command = path.join(path.dirname(require.resolve('virtio-fs/package.json')), 'dist/cli/main.js');
-    this.#process = spawn(process.execPath, [command, ...args], { stdio: 'pipe' });
+  private constructor(args: readonly string[], descriptors: number | undefined) {
+    const main = path.join(path.dirname(require.resolve('virtio-fs/package.json')), 'dist/cli/main.js');
+    // The limit is both the soft and the hard one: Node raises the soft one as far as it can.
+    const limited = descriptors === undefined ? [] : ['prlimit', `--nofile=${descriptors}:${descriptors}`];
+    const [command = '', ...rest] = [...limited, process.execPath, main, ...args];
+    this.#process = spawn(command, rest, { stdio: 'pipe' });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
     }
@@ -57,9 +67,15 @@ export class Daemon {
   }
 
   /** Starts the command and waits for the line that says that it is ready. */
-  static async start(socketPath: string, tag: string, share: string): Promise<Daemon> {
+  static async start(
+    socketPath: string,
+    tag: string,
+    share: string,
+    { config, descriptors }: DaemonOptions = {},
+  ): Promise<Daemon> {
     const place = ['--socket-path', socketPath, '--tag', tag, '--shared-dir', share];
-    const daemon = new Daemon([...place, '--disable-sandbox']);
+    const cfg = config === undefined ? [] : ['--cfg', config];
+    const daemon = new Daemon([...place, ...cfg, '--disable-sandbox'], descriptors);
     const line = new Promise<true>((resolve) => daemon.#process.stdout.once('data', () => resolve(true)));
     const timeout = delay(READY_TIMEOUT_MS, undefined, { ref: false });
     if ((await Promise.race([line, timeout, daemon.#ended])) !== true) {
@@ -81,6 +97,22 @@ export class Daemon {
       (task) => unlessGone(() => readFileSync(`${proc}/task/${task}/comm`, 'utf8').trim()) ?? [],
     );
     return { descriptors, threads: names.length, deviceThreads: names.filter((name) => DEVICE_THREAD.test(name)) };
+  }
+
+  /** The most memory that it has had in RAM so far, the parts of guest memory that it touched included. */
+  peakResidentBytes(): number {
+    const [, kibibytes] = /^VmHWM:\s+(\d+) kB$/m.exec(this.#proc('status')) ?? [];
+    return Number(kibibytes) * 1024;
+  }
+
+  /** How many descriptors it may have. */
+  descriptorLimit(): number {
+    const [, hard] = /^Max open files\s+\d+\s+(\d+)/m.exec(this.#proc('limits')) ?? [];
+    return Number(hard);
+  }
+
+  #proc(file: string): string {
+    return readFileSync(`/proc/${this.#process.pid}/${file}`, 'utf8');
   }
 
   /** The same once nothing is under way, or after a while in any case: a guest that has just gone is forgotten by then. */

@@ -2,14 +2,14 @@
  * What every kind of real Linux guest must be able to do, on a backend in this process and on the command. One test file
  * per guest calls this, so that jest can run them side by side.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { FsBackend, VhostUserServer } from 'virtio-fs';
 import * as guests from '../guests/index.js';
 import { Daemon } from './daemon.js';
+import { Place } from './place.js';
 
 const TAG = 'work';
 const FILES = 10_000;
@@ -18,21 +18,6 @@ const MOUNT = '/mnt';
 /** Everything may take long on a loaded machine with an emulated guest: these only end what hangs. */
 const BOOT_TIMEOUT_MS = 180_000;
 const WORK_TIMEOUT_MS = 600_000;
-
-/** A share and a socket for one test; `dispose` removes both. */
-class Place {
-  readonly root = mkdtempSync(path.join(tmpdir(), 'vfs-e2e-'));
-  readonly share = path.join(this.root, 'share');
-  readonly socketPath = path.join(this.root, 'socket');
-
-  constructor() {
-    mkdirSync(this.share, { mode: 0o755 });
-  }
-
-  dispose(): void {
-    rmSync(this.root, { recursive: true, force: true });
-  }
-}
 
 function textFiles(files: Record<string, string>): Record<string, Uint8Array> {
   return Object.fromEntries(Object.entries(files).map(([name, text]) => [name, Buffer.from(text)]));

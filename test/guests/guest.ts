@@ -4,7 +4,7 @@
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { GuestConsole } from './console.js';
@@ -21,6 +21,10 @@ export interface BootOptions {
   readonly files?: Readonly<Record<string, Uint8Array>>;
   /** Mount options of the share. */
   readonly mountOptions?: string;
+  /** The share is the guest's root file system; it must hold the Debian tree at its top. */
+  readonly root?: boolean;
+  /** Size of an empty disk, DISK in initrd.ts: room for a file system of the guest's own. Default: no disk. */
+  readonly diskMiB?: number;
   /** Until the guest is ready. */
   readonly bootTimeoutMs?: number;
   /** Called with each piece of console output. */
@@ -39,6 +43,8 @@ export interface BootContext {
   readonly tag: string;
   readonly memoryMiB: number;
   readonly initrd: string;
+  /** The image of the guest's disk, if it has one. */
+  readonly disk: string | undefined;
   /** Removed when the guest has ended. */
   readonly directory: string;
 }
@@ -50,8 +56,10 @@ export interface RunResult {
   readonly elapsedMs: number;
 }
 
+const MIB = 1 << 20;
 const MEMORY_MIB = 512;
-const BOOT_TIMEOUT_MS = 60_000;
+/** A guest boots in seconds; on a machine that is busy with other things it may take minutes. */
+const BOOT_TIMEOUT_MS = 180_000;
 const RUN_TIMEOUT_MS = 120_000;
 const SHUTDOWN_TIMEOUT_MS = 30_000;
 /** A line of a terminal holds 4095 bytes. */
@@ -107,14 +115,20 @@ export class Guest {
     options: BootOptions,
     commandFor: (context: BootContext) => GuestCommand,
   ): Promise<Guest> {
-    const { socketPath, tag, memoryMiB = MEMORY_MIB, files = {}, mountOptions = '' } = options;
+    const { socketPath, tag, memoryMiB = MEMORY_MIB, files = {}, mountOptions = '', root = false } = options;
     const nonce = randomBytes(6).toString('hex');
     // Sockets are in it, and their paths must be short.
     const directory = mkdtempSync(path.join(tmpdir(), 'vfs-guest-'));
     const initrd = path.join(directory, 'initrd');
     const { modules } = kernel;
-    writeFileSync(initrd, buildInitrd({ busybox: findBusybox(), modules, tag, mountOptions, nonce, files }));
-    const command = commandFor({ socketPath, tag, memoryMiB, initrd, directory });
+    writeFileSync(initrd, buildInitrd({ busybox: findBusybox(), modules, tag, mountOptions, nonce, files, root }));
+    let disk: string | undefined;
+    if (options.diskMiB !== undefined) {
+      disk = path.join(directory, 'disk');
+      writeFileSync(disk, '');
+      truncateSync(disk, options.diskMiB * MIB);
+    }
+    const command = commandFor({ socketPath, tag, memoryMiB, initrd, disk, directory });
     const started = performance.now();
     const guest = new Guest(kernel, nonce, directory, command);
     if (options.onOutput !== undefined) guest.#process.stdout.on('data', options.onOutput);

@@ -16,6 +16,11 @@ export const MOUNT_POINT = '/mnt';
 /** Where the guest finds the files that were given to it. */
 export const FILES_DIRECTORY = '/files';
 
+/** The disk of a guest that was given one. */
+export const DISK = '/dev/ubda';
+/** What a guest whose root file system is the share keeps in memory: files, busybox and the script being run. */
+export const ROOT_SCRATCH = '/run/guest';
+
 /** A guest whose host has gone away must not live on: without a command for so long it powers itself off. */
 const IDLE_SECONDS = 300;
 
@@ -33,14 +38,57 @@ export interface InitrdOptions {
   readonly nonce: string;
   /** Files for the guest's scripts, by name, in FILES_DIRECTORY. */
   readonly files: Readonly<Record<string, Uint8Array>>;
+  /** Whether the share becomes the root file system. */
+  readonly root: boolean;
 }
 
 function shellQuote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
+/** Carries out the host's commands until it says `off`; for busybox's shell and for bash. */
+function commandLoop(nonce: string, scratch: string, busybox: string): string {
+  return `cd /
+while read -r -t ${IDLE_SECONDS} command id script; do
+  case $command in
+    run)
+      echo "$script" | base64 -d >${scratch}/.script
+      echo "@@${nonce} begin $id"
+      sh ${scratch}/.script </dev/null 2>&1
+      status=$?
+      echo
+      echo "@@${nonce} end $id $status"
+      ;;
+    off) break ;;
+  esac
+done
+${busybox} poweroff -f
+`;
+}
+
+/**
+ * Makes the share the root file system, as a distribution's initrd does. What follows is a shell of the share, which says
+ * itself that it is ready; the loop that it runs is the only program that does not come from there.
+ */
+function switchRoot(nonce: string): string {
+  const scratch = `${MOUNT_POINT}${ROOT_SCRATCH}`;
+  const loop = `export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+echo "@@${nonce} ready 0"
+${commandLoop(nonce, ROOT_SCRATCH, `${ROOT_SCRATCH}/busybox`)}`;
+  return `if mount -t tmpfs run ${MOUNT_POINT}/run; then
+  mkdir ${scratch}
+  cp -a /files /bin/busybox ${scratch}
+  echo '${Buffer.from(loop).toString('base64')}' | base64 -d >${scratch}/loop
+  for each in proc sys dev; do mount --move /$each ${MOUNT_POINT}/$each; done
+  umount /tmp
+  exec switch_root ${MOUNT_POINT} /bin/bash ${ROOT_SCRATCH}/loop
+fi
+echo "@@${nonce} ready 1"
+`;
+}
+
 /** The text of /init. */
-function initScript({ modules, tag, mountOptions, nonce }: InitrdOptions): string {
+function initScript({ modules, tag, mountOptions, nonce, root }: InitrdOptions): string {
   const load = modules.map((module) => `insmod /modules/${path.basename(module)}`);
   const options = mountOptions === '' ? '' : `-o ${shellQuote(mountOptions)} `;
   return `#!/bin/busybox sh
@@ -54,23 +102,8 @@ mount -t tmpfs -o size=90% tmp /tmp
 stty -echo -opost
 ${load.join('\n')}
 mount -t virtiofs ${options}${shellQuote(tag)} ${MOUNT_POINT}
-echo "@@${nonce} ready $?"
-cd /
-while read -r -t ${IDLE_SECONDS} command id script; do
-  case $command in
-    run)
-      echo "$script" | base64 -d >/tmp/.script
-      echo "@@${nonce} begin $id"
-      sh /tmp/.script </dev/null 2>&1
-      status=$?
-      echo
-      echo "@@${nonce} end $id $status"
-      ;;
-    off) break ;;
-  esac
-done
-poweroff -f
-`;
+${root ? switchRoot(nonce) : `echo "@@${nonce} ready $?"`}
+${commandLoop(nonce, '/tmp', 'busybox')}`;
 }
 
 /** Builds the archive for the kernel. */

@@ -4,9 +4,11 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 
 /** Version of the manifest's layout; scripts/guests.mjs writes it. */
-const FORMAT = 1;
+const FORMAT = 2;
 
-export type GuestName = 'uml-6.1' | 'uml-sid' | 'qemu-6.1';
+export type GuestName = 'uml-6.1' | 'uml-6.12' | 'uml-sid' | 'qemu-6.1';
+/** What the cache holds beside kernels. */
+export type ResourceName = GuestName | 'debian-tree';
 
 interface InstalledKernel {
   /** As `uname -r` says. */
@@ -36,7 +38,9 @@ interface Manifest {
   readonly format: number;
   readonly busybox?: string;
   readonly guests: Partial<Record<GuestName, GuestKernel>>;
-  readonly unavailable: Partial<Record<GuestName, string>>;
+  /** A Debian system as a tar archive. */
+  readonly debianTree?: { readonly archive: string };
+  readonly unavailable: Partial<Record<ResourceName, string>>;
 }
 
 /** Where kernels are kept; the same rule as in scripts/guests.mjs. */
@@ -59,9 +63,10 @@ function readManifest(): Manifest {
   return manifest;
 }
 
-/** Why this machine cannot have the guest, or undefined if it can. */
-export function unavailableReason(name: GuestName): string | undefined {
-  return readManifest().unavailable[name];
+/** Why this machine cannot have one of these, or undefined if it can have all. */
+export function unavailableReason(...names: ResourceName[]): string | undefined {
+  const { unavailable } = readManifest();
+  return names.map((name) => unavailable[name]).find((reason) => reason !== undefined);
 }
 
 /** The kernel; throws if it was not installed. */
@@ -78,4 +83,12 @@ export function findBusybox(): string {
   const { busybox } = readManifest();
   if (busybox === undefined) throw new Error('There is no busybox for guests. Get it with: node scripts/guests.mjs');
   return busybox;
+}
+
+/** The archive of the Debian tree. */
+export function findDebianTree(): string {
+  const { debianTree, unavailable } = readManifest();
+  if (debianTree !== undefined) return debianTree.archive;
+  const reason = unavailable['debian-tree'] ?? 'get it with: node scripts/guests.mjs debian-tree';
+  throw new Error(`There is no Debian tree for guests: ${reason}`);
 }

@@ -26,5 +26,7 @@ export function qemuCommand(kernel: QemuKernel, context: BootContext): GuestComm
 export async function bootQemu(name: GuestName, options: BootOptions): Promise<Guest> {
   const kernel = findKernel(name);
   if (kernel.kind !== 'qemu') throw new Error(`${name} is not a kernel for QEMU`);
+  // Debian builds the drivers of disks and of ext4 as a dozen modules; User Mode Linux has them built in.
+  if (options.diskMiB !== undefined) throw new Error('Only User Mode Linux can have a disk');
   return Guest.boot(kernel, { bootTimeoutMs: BOOT_TIMEOUT_MS, ...options }, (context) => qemuCommand(kernel, context));
 }

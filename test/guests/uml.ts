@@ -23,6 +23,7 @@ export function umlCommand(kernel: UmlKernel, context: BootContext): GuestComman
     'noreboot',
     `uml_dir=${context.directory}`,
     'umid=guest',
+    ...(context.disk === undefined ? [] : [`ubd0=${context.disk}`]),
   ];
   if (kernel.libraries === undefined) return { command: kernel.executable, args };
   // By `env` and not in our own environment: programs that start UML must not see its C library.

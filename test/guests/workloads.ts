@@ -83,6 +83,17 @@ export function failedChecks(output: string): string[] {
   );
 }
 
+/** Every failed check with all that it printed. */
+export function failures(output: string): string {
+  const lines = output.split('\n');
+  let failed = false;
+  const kept = lines.filter((line) => {
+    if (/^(ok|FAILED) /.test(line)) failed = line.startsWith('FAILED');
+    return failed;
+  });
+  return kept.join('\n').trim();
+}
+
 /** How many checks a script reported as good. */
 export function passedChecks(output: string): number {
   return output.split('\n').filter((line) => line.startsWith('ok ')).length;

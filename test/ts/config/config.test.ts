@@ -138,8 +138,7 @@ describe('string', () => {
 
   test('the command line of an Android container works', () => {
     const text =
-      'timeout=3600,cache=always,rewrite-security-xattrs=true,writeback=true,posix_acl=false,' +
-      'security_ctx=false';
+      'timeout=3600,cache=always,rewrite-security-xattrs=true,writeback=true,posix_acl=false,' + 'security_ctx=false';
     expect(parseConfig(text)).toEqual({
       ...DEFAULTS,
       ...timeouts(3600),

@@ -1,0 +1,3 @@
+import { describeChecks } from './checks-suite.js';
+
+describeChecks('uml-sid');

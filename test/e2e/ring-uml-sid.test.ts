@@ -1,0 +1,3 @@
+import { describeRing } from './ring-suite.js';
+
+describeRing('uml-sid');

@@ -1,0 +1,3 @@
+import { describeRoot } from './root-suite.js';
+
+describeRoot('qemu-6.1');

@@ -1,0 +1,84 @@
+/** A guest on a backend of this process, with everything that belongs to it, for one test file. */
+import { describe } from '@jest/globals';
+import { FsBackend, type FsBackendOptions, VhostUserServer } from 'virtio-fs';
+import * as guests from '../guests/index.js';
+import { Place } from './place.js';
+
+export const TAG = 'work';
+/** For filling a share and booting, which may take long on a loaded machine: this only ends what hangs. */
+export const BOOT_TIMEOUT_MS = 400_000;
+
+export interface ServedGuestOptions extends Partial<guests.BootOptions> {
+  readonly config?: FsBackendOptions['config'];
+  /** Fills the share before the guest boots. */
+  readonly fill: (share: string) => void;
+}
+
+/** A backend, its server and what they complained of. */
+class Served {
+  readonly failures: unknown[] = [];
+  readonly place = new Place();
+  backend: FsBackend | undefined;
+  server: VhostUserServer | undefined;
+
+  async start(config: FsBackendOptions['config']): Promise<void> {
+    const { share, socketPath } = this.place;
+    this.backend = new FsBackend({ tag: TAG, sharedDir: share, ...(config === undefined ? {} : { config }) });
+    this.backend.on('queueError', (event) => this.failures.push(event));
+    this.server = await VhostUserServer.listen({ backend: this.backend, socketPath });
+    this.server.on('disconnected', ({ error }) => error !== undefined && this.failures.push(error));
+  }
+
+  async dispose(): Promise<void> {
+    await this.server?.close();
+    await this.backend?.close();
+    this.place.dispose();
+  }
+}
+
+export class ServedGuest {
+  readonly #served: Served;
+
+  private constructor(
+    served: Served,
+    readonly guest: guests.Guest,
+  ) {
+    this.#served = served;
+  }
+
+  static async boot(name: guests.GuestName, options: ServedGuestOptions): Promise<ServedGuest> {
+    const { config, fill, ...bootOptions } = options;
+    const served = new Served();
+    try {
+      fill(served.place.share);
+      await served.start(config);
+      const { socketPath } = served.place;
+      return new ServedGuest(served, await guests.bootGuest(name, { ...bootOptions, socketPath, tag: TAG }));
+    } catch (error) {
+      await served.dispose();
+      throw error;
+    }
+  }
+
+  /** The shared directory. */
+  get share(): string {
+    return this.#served.place.share;
+  }
+
+  /** What the device, its connection and the guest's kernel have to say against one another; empty if all is well. */
+  async complaints(): Promise<unknown[]> {
+    return [...this.#served.failures, ...(await this.guest.complaints())];
+  }
+
+  async dispose(): Promise<void> {
+    await this.guest.kill();
+    await this.#served.dispose();
+  }
+}
+
+/** `describe` where this machine has all that is named, else `describe.skip` with the reason in the title. */
+export function describeWith(resources: readonly guests.ResourceName[], title: string, body: () => void): void {
+  const reason = guests.unavailableReason(...resources);
+  if (reason === undefined) describe(title, body);
+  else describe.skip(`${title} (${reason})`, body);
+}

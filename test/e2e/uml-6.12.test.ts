@@ -1,0 +1,3 @@
+import { describeGuest } from './guest-suite.js';
+
+describeGuest('uml-6.12');
