@@ -89,7 +89,7 @@ struct PassthroughOptions {
   bool flock = false;           // flock(2)
   bool ascii_casefold = false;  // names are found whatever the case of their ASCII letters
   IdentityOptions identity = {};
-  bool open_atomic = false;       // the operations of ChromeOS kernels
+  bool open_atomic = false;  // the operations of ChromeOS kernels
   bool chromeos_tmpfile = false;
   // For the inodes and handles of this share; 0: no bound but that of the process, which all shares have together.
   std::size_t descriptors_max = 0;

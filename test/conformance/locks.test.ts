@@ -66,6 +66,10 @@ describe.each(VARIANTS.map((variant) => [variant.name, variant] as const))('lock
     outcomeOf(() => on.guest.fuse.setlkw(on.nodeId, on.fh, owner, lock, signal === undefined ? {} : { signal }));
   const flock = (operation: number, on = machine, fh = on.fh): Promise<void> =>
     on.guest.fuse.flock(on.nodeId, fh, operation);
+  /** Whatever was sent before has been taken from its queue when this resolves: each queue serves in order. */
+  const taken = async ({ guest, nodeId }: Machine): Promise<void> => {
+    for (let queue = 1; queue <= variant.requestQueues; queue++) await guest.fuse.getattr(nodeId, undefined, { queue });
+  };
   const hostLock = (type: number, start: number, length: number): Promise<number> =>
     oracle.setlk(hostFd, false, type, start, length);
 
@@ -217,7 +221,7 @@ describe.each(VARIANTS.map((variant) => [variant.name, variant] as const))('lock
     const abort = new AbortController();
     const waiting = wait(1n, range(F_WRLCK, 0), machine, abort.signal);
     const patient = wait(2n, range(F_RDLCK, 0));
-    await machine.guest.fuse.getattr(machine.nodeId);
+    await taken(machine);
     abort.abort();
     expect(await waiting).toEqual({ error: 'EINTR' });
     await hostLock(F_UNLCK, 0, 0);
@@ -244,7 +248,7 @@ describe.each(VARIANTS.map((variant) => [variant.name, variant] as const))('lock
   test('a queue with a waiting lock stops at once: EAGAIN, and goes on afterwards', async () => {
     await hostLock(F_WRLCK, 0, 0);
     const waiting = [wait(1n, range(F_WRLCK, 0)), wait(2n, range(F_WRLCK, 0))];
-    await machine.guest.fuse.getattr(machine.nodeId);
+    await taken(machine);
     await machine.guest.pause();
     expect(await Promise.all(waiting)).toEqual([{ error: 'EAGAIN' }, { error: 'EAGAIN' }]);
     await machine.guest.resume();
@@ -258,7 +262,7 @@ describe.each(VARIANTS.map((variant) => [variant.name, variant] as const))('lock
     await flock(LOCK_EX, other);
     await hostLock(F_WRLCK, 50, 0);
     const waiting = wait(1n, range(F_WRLCK, 60), other).catch(() => undefined);
-    await other.guest.fuse.getattr(other.nodeId);
+    await taken(other);
     machines.pop();
     await shutDown(other);
     await waiting;
@@ -270,7 +274,7 @@ describe.each(VARIANTS.map((variant) => [variant.name, variant] as const))('lock
     await hostLock(F_WRLCK, 0, 0);
     const { fh } = await machine.guest.fuse.open(machine.nodeId, O_RDWR);
     const waiting = outcomeOf(() => machine.guest.fuse.setlkw(machine.nodeId, fh, 1n, range(F_WRLCK, 0)));
-    await machine.guest.fuse.getattr(machine.nodeId);
+    await taken(machine);
     await machine.guest.fuse.release(machine.nodeId, fh);
     expect(await waiting).toEqual({ error: 'EBADF' });
   });
