@@ -48,7 +48,9 @@ void fail_call(unsigned nth, int error) {
 bool triggered() { return was_triggered; }
 
 int take() {
-  if (countdown == 0 || --countdown > 0) return 0;
+  if (countdown == 0) return 0;
+  --countdown;
+  if (countdown > 0) return 0;
   was_triggered = true;
   return error_to_return;
 }

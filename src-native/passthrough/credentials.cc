@@ -14,9 +14,8 @@ bool has(const sys::Capabilities& sets, int capability) { return (sets.effective
 
 constexpr auto kNoId = static_cast<std::uint32_t>(-1);
 
-Status without_fsetid(sys::Capabilities sets) {
-  sets.effective &= ~capability_bit(CAP_FSETID);
-  return sys::set_capabilities(sets);
+Status without_fsetid(const sys::Capabilities& sets) {
+  return sys::set_capabilities({sets.effective & ~capability_bit(CAP_FSETID), sets.permitted, sets.inheritable});
 }
 
 bool keeps_effective(const sys::IdSet& ids) { return ids.effective == ids.real || ids.effective == ids.saved; }

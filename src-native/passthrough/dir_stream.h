@@ -17,6 +17,7 @@ struct DirEntry {
   std::uint64_t cookie;   // where reading goes on after this entry
   std::uint32_t type;     // a DT_ value
   std::string_view name;  // a NUL follows; lives until the stream is used again
+  const char* c_str() const { return name.data(); }
 };
 
 // Not thread safe: DirHandle's mutex guards it.

@@ -71,7 +71,7 @@ Status PassthroughFs::readdirplus(const fuse::Call& call, const abi::ReadIn& in,
     std::uint64_t ino = inos_.number(parent.device, next.ino);
     if (!is_dot(next.name)) {
       // What vanished meanwhile, or cannot be held for want of descriptors, is listed all the same.
-      const auto found = find(call, directory, next.name.data());
+      const auto found = find(call, directory, next.c_str());
       if (found.ok()) {
         out = entry_below(call, handle->inode(), found.value());
         // The number of a mount point is that of the directory below the mount, as getdents64(2) gives it. For others

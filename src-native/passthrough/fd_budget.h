@@ -31,7 +31,7 @@ class FdBudget {
     Token& operator=(const Token&) = delete;
     ~Token() {
       if (!held_) return;
-      used_.fetch_sub(1, std::memory_order_relaxed);
+      process_used.fetch_sub(1, std::memory_order_relaxed);
       if (share_used_ != nullptr) share_used_->fetch_sub(1, std::memory_order_relaxed);
     }
 
@@ -62,17 +62,17 @@ class FdBudget {
       share_used_->fetch_sub(1, std::memory_order_relaxed);
       return Errno(ENFILE);
     }
-    if (used_.fetch_add(1, std::memory_order_relaxed) < limit_) return Token(share_used_);
-    used_.fetch_sub(1, std::memory_order_relaxed);
+    if (process_used.fetch_add(1, std::memory_order_relaxed) < limit_) return Token(share_used_);
+    process_used.fetch_sub(1, std::memory_order_relaxed);
     if (share_used_ != nullptr) share_used_->fetch_sub(1, std::memory_order_relaxed);
     return Errno(ENFILE);
   }
 
   std::size_t limit() const { return std::min(limit_, share_limit_); }
-  static std::size_t used() { return used_.load(std::memory_order_relaxed); }
+  static std::size_t used() { return process_used.load(std::memory_order_relaxed); }
 
  private:
-  inline static std::atomic<std::size_t> used_{0};
+  inline static std::atomic<std::size_t> process_used{0};
   std::size_t limit_;
   std::size_t share_limit_ = SIZE_MAX;
   std::shared_ptr<std::atomic<std::size_t>> share_used_;

@@ -14,8 +14,8 @@ namespace vfs::passthrough {
 
 namespace {
 
-constexpr std::string_view kAccessAcl = "system.posix_acl_access";
-constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
+constexpr const char* kAccessAcl = "system.posix_acl_access";
+constexpr const char* kDefaultAcl = "system.posix_acl_default";
 constexpr std::string_view kTrusted = "trusted.";
 
 // Of a guest that does not say who asks (ALLOW_IDMAP).
@@ -113,7 +113,7 @@ Status PassthroughFs::removexattr(const fuse::Call& call, const fuse::XattrName&
 }
 
 Result<bool> PassthroughFs::has_default_acl(int directory) const {
-  const auto size = ObjectXattr(proc_, directory).get(kDefaultAcl.data(), {});
+  const auto size = ObjectXattr(proc_, directory).get(kDefaultAcl, {});
   if (size.ok()) return true;
   if (size.error() == Errno(ENODATA) || size.error() == Errno(EOPNOTSUPP)) return false;
   // Unreadable: as if there were one, because permissions too few are the lesser evil.
@@ -122,7 +122,7 @@ Result<bool> PassthroughFs::has_default_acl(int directory) const {
 }
 
 Result<bool> PassthroughFs::supports_acls(const ProcFd& proc, int root) {
-  const auto size = ObjectXattr(proc, root).get(kAccessAcl.data(), {});
+  const auto size = ObjectXattr(proc, root).get(kAccessAcl, {});
   if (size.ok() || size.error() == Errno(ENODATA)) return true;
   // No ACLs on this file system or mount, or none for us.
   for (const int reason : {EOPNOTSUPP, ENOSYS, EPERM, EACCES}) {

@@ -104,21 +104,6 @@ std::optional<std::string_view> XattrMap::to_guest(std::string_view name) const 
   return name.substr(rule->prefix.size());
 }
 
-std::size_t XattrMap::list_to_guest(std::span<char> list) const {
-  std::string_view rest(list.data(), list.size());
-  std::size_t length = 0;
-  for (std::size_t end = rest.find('\0'); end != std::string_view::npos; end = rest.find('\0')) {
-    const std::optional<std::string_view> name = to_guest(rest.substr(0, end));
-    rest.remove_prefix(end + 1);
-    if (!name.has_value() || name->empty()) continue;
-    // Towards the front only, so that what was not read yet stays as it is.
-    std::ranges::copy(*name, list.subspan(length).begin());
-    length += name->size();
-    list[length++] = '\0';
-  }
-  return length;
-}
-
 std::optional<ShortText> XattrMap::moved(std::string_view name) const {
   const Result<ShortText> host_name = to_host(XattrAccess::kSet, name);
   if (!host_name.ok() || host_name.value().text() == name) return std::nullopt;

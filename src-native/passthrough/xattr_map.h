@@ -12,9 +12,7 @@
 // - A label that is set at creation (security.selinux) belongs under `moved("security.selinux")`.
 #pragma once
 
-#include <cstddef>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -69,11 +67,6 @@ class XattrMap {
 
   // What the guest calls an attribute that the host lists, as a part of `name`; none if it is not to be listed.
   std::optional<std::string_view> to_guest(std::string_view name) const;
-
-  // Turns a list of the host's names, each ended by a NUL, into the list that the guest gets, in place, and returns its
-  // length. What is not ended by a NUL is dropped. The guest's list is never longer, so that the size that a guest asks
-  // for before it asks for the list is that of a list made so, not the host's.
-  std::size_t list_to_guest(std::span<char> list) const;
 
   // The host's name of an attribute if it is kept under another than `name`; none if it is not, or cannot be set.
   std::optional<ShortText> moved(std::string_view name) const;

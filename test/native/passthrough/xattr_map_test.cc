@@ -124,36 +124,6 @@ TEST(XattrMap, what_is_listed_is_a_part_of_the_name) {
   EXPECT_EQ(listed->data() + listed->size(), name.data() + name.size());
 }
 
-// The guest's list of a host's list, with | for NUL.
-std::string listed(const XattrMap& map, std::string list) {
-  std::ranges::replace(list, '|', '\0');
-  list.resize(map.list_to_guest(list));
-  std::ranges::replace(list, '\0', '|');
-  return list;
-}
-
-TEST(XattrMap, lists_are_filtered_and_shortened_in_place) {
-  const XattrMap map = trusted_map();
-  EXPECT_EQ(listed(map, ""), "");
-  EXPECT_EQ(listed(map, "user.a|"), "user.a|");
-  EXPECT_EQ(listed(map, "user.virtiofs.trusted.a|"), "trusted.a|");
-  EXPECT_EQ(listed(map, "trusted.a|"), "");
-  EXPECT_EQ(listed(map, "user.virtiofs.trusted.a|user.virtiofs.trusted.b|"), "trusted.a|trusted.b|");
-  EXPECT_EQ(listed(map, "user.a|trusted.h|user.virtiofs.trusted.b|user.virtiofs.|security.c|"),
-            "user.a|trusted.b|security.c|");
-  EXPECT_EQ(listed(XattrMap(), "user.a|trusted.b|"), "user.a|trusted.b|");
-  EXPECT_EQ(listed(XattrMap({}, {{"user.a", kHidden}}), "user.a|user.ab|"), "user.ab|");
-}
-
-TEST(XattrMap, lists_that_no_kernel_makes_do_no_harm) {
-  const XattrMap map = trusted_map();
-  EXPECT_EQ(listed(map, "|"), "");
-  EXPECT_EQ(listed(map, "||||"), "");
-  EXPECT_EQ(listed(map, "user.a"), "");
-  EXPECT_EQ(listed(map, "user.a|user.virtiofs.trusted.cut"), "user.a|");
-  EXPECT_EQ(listed(map, "|user.a||user.virtiofs.trusted.b||"), "user.a|trusted.b|");
-}
-
 TEST(XattrMap, moved_says_where_an_attribute_is_kept) {
   const XattrMap all({xattr_rule(kPrefix, kAll, "", "user.virtiofs."), xattr_rule(kBad, kAll, "", "")});
   EXPECT_EQ(all.moved("security.capability")->text(), "user.virtiofs.security.capability");
