@@ -166,7 +166,12 @@ export const STAGES = [
     title: 'Conformance with plain system calls',
     run: () => jestTests('conformance', 'conformance/'),
   },
-  { name: 'matrix', title: 'Conformance over every cache mode, writeback and file handles', run: conformanceMatrix },
+  {
+    name: 'matrix',
+    title: 'Conformance over every cache mode, writeback and file handles',
+    run: conformanceMatrix,
+    onDemand: true,
+  },
   { name: 'asan', title: 'AddressSanitizer and UndefinedBehaviorSanitizer', run: () => sanitized('asan') },
   { name: 'tsan', title: 'ThreadSanitizer', run: () => sanitized('tsan') },
   { name: 'e2e', title: 'Real Linux guests', run: guests },
