@@ -148,9 +148,10 @@ Status PassthroughFs::fallocate(const fuse::Call& call, const abi::FallocateIn& 
 
 Result<abi::LseekOut> PassthroughFs::lseek(const fuse::Call& call, const abi::LseekIn& in) {
   VFS_TRY(const auto handle, files_.get(in.fh, call.nodeid));
-  VFS_TRY(const auto offset, to_offset(in.offset));
   // The position of the descriptor is nobody's: reads and writes bring their own. So SEEK_CUR has no meaning.
   if (in.whence == SEEK_CUR) return Errno(EINVAL);
+  // Offsets are signed here: what a negative one means depends on `whence`, and the host says it.
+  const auto offset = static_cast<std::int64_t>(in.offset);
   VFS_TRY(const auto position, sys::lseek(handle->fd(), offset, static_cast<int>(in.whence)));
   return abi::LseekOut{static_cast<std::uint64_t>(position)};
 }

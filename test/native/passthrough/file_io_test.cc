@@ -169,7 +169,10 @@ TEST_F(FileIoTest, flush_fsync_fallocate_lseek) {
   EXPECT_ERRNO(fs->fallocate(call(file), {handle, 0, 0, 0, 0}), EINVAL);
   EXPECT_EQ(fs->lseek(call(file), {handle, 0, SEEK_HOLE, 0}).ok(), true);
   EXPECT_ERRNO(fs->lseek(call(file), {handle, 9000, SEEK_DATA, 0}), ENXIO);
+  EXPECT_ERRNO(fs->lseek(call(file), {handle, ~std::uint64_t{0}, SEEK_DATA, 0}), ENXIO);
+  EXPECT_ERRNO(fs->lseek(call(file), {handle, ~std::uint64_t{0}, SEEK_SET, 0}), EINVAL);
   EXPECT_EQ(fs->lseek(call(file), {handle, 0, SEEK_END, 0}).value().offset, 8192U);
+  EXPECT_EQ(fs->lseek(call(file), {handle, ~std::uint64_t{0}, SEEK_END, 0}).value().offset, 8191U);
   EXPECT_ERRNO(fs->lseek(call(file), {handle, 0, SEEK_CUR, 0}), EINVAL);
   EXPECT_ERRNO(fs->lseek(call(file), {handle, 0, 99, 0}), EINVAL);
 }
