@@ -96,18 +96,20 @@ TEST(ParkingLot, tasks_are_tried_in_order_of_arrival) {
   ParkingLot lot("test", &nothing_to_prepare);
   std::array<Task, 4> tasks{Task(log, 2), Task(log, 4), Task(log, 6), Task(log, 8)};
   // The first that is tried after all are free lets nobody overtake it.
-  for (Task& task : tasks) lot.park(task, kOwner, false);
-  EXPECT_TRUE(eventually([&] { return tasks[3].tries > 0; }));
-  // From the last to the first: who is free first is not who came first.
   std::latch gate(1);
   std::latch reached(1);
   std::once_flag once;
+  std::atomic<bool> armed{false};
   tasks[0].during_try = [&] {
+    if (!armed) return;
     std::call_once(once, [&] {
       reached.count_down();
       gate.wait();
     });
   };
+  for (Task& task : tasks) lot.park(task, kOwner, false);
+  EXPECT_TRUE(eventually([&] { return tasks[3].tries > 0; }));
+  armed = true;
   reached.wait();
   for (Task& task : tasks) task.free = true;
   gate.count_down();
