@@ -4,15 +4,9 @@
 
 #include <algorithm>
 
+#include "fuse/padding.h"
+
 namespace vfs::fuse {
-
-namespace {
-
-constexpr std::size_t kAlignment = 8;  // FUSE_REC_ALIGN
-
-constexpr std::size_t padded(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-}  // namespace
 
 Result<Creation> Creation::parse(ByteSpan extensions) {
   Creation creation;

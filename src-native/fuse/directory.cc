@@ -6,14 +6,11 @@
 
 #include "fuse/handlers.h"
 #include "fuse/invoke.h"
+#include "fuse/padding.h"
 
 namespace vfs::fuse {
 
 namespace {
-
-constexpr std::size_t kAlignment = 8;
-
-constexpr std::size_t padded(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 // Packs one entry after the other into guest memory. `Head` is what stands before the name.
 template <typename Head>

@@ -25,7 +25,10 @@ Result<abi::CreateOut> PassthroughFs::open_atomic(const fuse::Call& call, const 
     const auto found = find(call, directory.fd.get(), called.c_str());
     if (found.ok()) return open_found(call, in, flags, found.value(), exclusive);
     if (found.error() != Errno(ENOENT)) return found.error();
-    if (!creates) return missing_entry();
+    if (!creates) {
+      VFS_TRY(const auto nothing, missing_entry());
+      return abi::CreateOut{nothing, {}};
+    }
     if (options_.read_only) return Errno(EROFS);
     auto made = create_new(call, in, flags, name, creation);
     if (made.ok()) {
@@ -54,17 +57,7 @@ Result<abi::CreateOut> PassthroughFs::open_found(const fuse::Call& call, const a
     undo(found);
     return opened.error();
   }
-  out.entry = entry(found);
-  if (const auto seen = attributes(*found.inode); seen.ok()) out.entry.attr = seen.value().attr;
-  return out;
-}
-
-// There is no such file: as an entry without a node where that may be remembered.
-Result<abi::CreateOut> PassthroughFs::missing_entry() const {
-  if (options_.negative_timeout_ns == 0) return Errno(ENOENT);
-  abi::CreateOut out{};
-  out.entry.entry_valid = negative_timeout_.seconds;
-  out.entry.entry_valid_nsec = negative_timeout_.rest;
+  out.entry = entry_now(found);
   return out;
 }
 

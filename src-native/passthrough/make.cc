@@ -213,11 +213,7 @@ Result<abi::CreateOut> PassthroughFs::open_existing(const fuse::Call& call, cons
     undo(found);
     return handle.error();
   }
-  // Truncating on open has changed the attributes.
-  const auto seen = attributes(*found.inode);
-  abi::CreateOut out{entry(found), file_opened(handle.value())};
-  if (seen.ok()) out.entry.attr = seen.value().attr;
-  return out;
+  return abi::CreateOut{entry_now(found), file_opened(handle.value())};
 }
 
 }  // namespace vfs::passthrough

@@ -74,7 +74,11 @@ Result<abi::EntryOut> PassthroughFs::lookup(const fuse::Call& call, const fuse::
   VFS_TRY(const HostName called, host_name(directory, name));
   const auto found = find(call, directory.fd.get(), called.c_str());
   if (found.ok()) return entry_below(call, *directory.inode, found.value());
-  if (found.error() != Errno(ENOENT) || options_.negative_timeout_ns == 0) return found.error();
+  return found.error() == Errno(ENOENT) ? missing_entry() : found.error();
+}
+
+Result<abi::EntryOut> PassthroughFs::missing_entry() const {
+  if (options_.negative_timeout_ns == 0) return Errno(ENOENT);
   // Node 0: there is nothing, and that may be remembered.
   abi::EntryOut nothing{};
   nothing.entry_valid = negative_timeout_.seconds;

@@ -150,6 +150,12 @@ abi::EntryOut PassthroughFs::entry(const Found& found) const {
   return out;
 }
 
+abi::EntryOut PassthroughFs::entry_now(const Found& found) const {
+  abi::EntryOut out = entry(found);
+  if (const auto seen = attributes(*found.inode); seen.ok()) out.attr = seen.value().attr;
+  return out;
+}
+
 Result<abi::AttrOut> PassthroughFs::attributes(const Inode& inode) const {
   VFS_TRY(const auto fd, inode.path_fd());
   return attributes_of(fd.get());

@@ -206,6 +206,8 @@ class PassthroughFs final : public fuse::FileSystem {
   // The same, and what only the object itself can tell (Identity).
   abi::Attr shown(int fd, const struct statx& from) const;
   abi::EntryOut entry(const Found& found) const;
+  // The same with the attributes of now: truncating on open has changed them since it was found.
+  abi::EntryOut entry_now(const Found& found) const;
   Result<abi::AttrOut> attributes(const Inode& inode) const;
   Result<abi::AttrOut> attributes_of(int fd) const;
 
@@ -229,6 +231,8 @@ class PassthroughFs final : public fuse::FileSystem {
   Result<Found> find_unknown(const fuse::Call& call, int directory, const char* name, FdBudget::Token token,
                              const Created* created = nullptr);
   Result<Found> adopt(const fuse::Call& call, UniqueFd fd, FdBudget::Token token, const Created* created);
+  // The answer for a name that is not there: an entry without a node, or ENOENT where none may be remembered.
+  Result<abi::EntryOut> missing_entry() const;
   Status remove(const fuse::Call& call, const fuse::Name& name, int flags);
   void undo(const Found& found) { inodes_.forget(found.inode->id(), 1); }
 
@@ -291,7 +295,6 @@ class PassthroughFs final : public fuse::FileSystem {
   // chromeos.cc
   Result<abi::CreateOut> open_found(const fuse::Call& call, const abi::CreateIn& in, const OpenFlags& flags,
                                     const Found& found, bool exclusive);
-  Result<abi::CreateOut> missing_entry() const;
 
   // lock_ops.cc
   Status lock_file(const fuse::Call& call, const abi::LkIn& in);
