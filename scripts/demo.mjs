@@ -3,8 +3,8 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { GUESTS, installGuests } from './guests.mjs';
-import { ROOT, run, tool } from './lib/run.mjs';
-import { ensureBuildTools } from './setup.mjs';
+import { buildLibrary } from './lib/build.mjs';
+import { ROOT } from './lib/run.mjs';
 
 /** The kernels that `--guest NAME` needs. */
 function kernelsFor(args) {
@@ -16,11 +16,8 @@ function kernelsFor(args) {
 }
 
 function prepare(kernels) {
-  ensureBuildTools();
   console.log('Building');
-  run(tool('cmake-js'), ['compile'], { stdio: ['ignore', 'ignore', 'inherit'] });
-  run('npm', ['run', '--silent', 'build:ts']);
-  run(tool('tsc'), ['-p', 'tsconfig.test.json']);
+  buildLibrary({ tests: true });
   if (kernels.length === 0) return;
   const { unavailable } = installGuests(kernels);
   for (const name of kernels) {

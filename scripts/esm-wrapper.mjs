@@ -1,13 +1,13 @@
 // Writes, for each entry of package.json's `exports` that has an ESM form, the .mjs and .d.mts that re-export the
 // CommonJS build. One implementation serves both systems: `instanceof` and module state are the same for `import` and
 // `require`, which two separate builds would not give.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { ROOT } from './lib/run.mjs';
 
 const require = createRequire(import.meta.url);
-const { exports: entries } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
+const { bin: commands, exports: entries } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
 
 for (const [name, entry] of Object.entries(entries)) {
   if (typeof entry === 'string') continue;
@@ -22,3 +22,6 @@ for (const [name, entry] of Object.entries(entries)) {
   );
   writeFileSync(path.join(ROOT, entry.import.types), `export * from '${from}';\n`);
 }
+
+// npm does this where it installs the package; here it is for who runs the command from this tree.
+for (const file of Object.values(commands)) chmodSync(path.join(ROOT, file), 0o755);

@@ -6,12 +6,10 @@
 // Uses Node's own modules only, because it runs before node_modules exists.
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { writeFileSync } from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
-import { PrivateApt, debianArchive, filesBelow } from './lib/debian.mjs';
+import { Releases, takeWithLibraries } from './lib/debian.mjs';
 import { TREE_SUITE, installDebianTree, isTreeComplete, treeUnsupportedReason } from './lib/debian-tree.mjs';
-import { withInterpreter } from './lib/elf-interpreter.mjs';
-import { isMain, which } from './lib/run.mjs';
+import { cacheDirectory, filesBelow, isMain, which } from './lib/run.mjs';
 import { PACKAGES, ensurePackages } from './setup.mjs';
 
 /** Version of the manifest's layout; test/guests/manifest.ts reads no other. */
@@ -35,6 +33,9 @@ export const GUESTS = {
   // Linux 7.1 and newer check every reply of a virtio-fs device and complain in the log.
   'uml-sid': { suite: 'sid', install: installUml, ownLibraries: true },
   'qemu-6.1': { suite: 'bookworm', install: installQemu },
+  // The same kernel in later QEMUs: another frontend.
+  'qemu-10': { suite: 'bookworm', install: installQemu, emulatorSuite: 'trixie' },
+  'qemu-11': { suite: 'bookworm', install: installQemu, emulatorSuite: 'sid' },
 };
 
 /** The name of what is not a kernel: see lib/debian-tree.mjs. */
@@ -42,8 +43,7 @@ export const DEBIAN_TREE = 'debian-tree';
 
 /** Where kernels are kept: `VIRTIO_FS_GUESTS`, or a directory of the user's cache. */
 export function guestsDirectory() {
-  const cache = process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache');
-  return path.resolve(process.env.VIRTIO_FS_GUESTS || path.join(cache, 'virtio-fs', 'guests'));
+  return path.resolve(process.env.VIRTIO_FS_GUESTS || cacheDirectory('guests'));
 }
 
 /** The reason why this machine can have no guests at all, or undefined. */
@@ -82,38 +82,68 @@ function installUml({ apt, tree, directory, spec }) {
   const guest = { kind: 'uml', release: releaseOf(tree), packages: [`${name} ${apt.version(name)}`] };
   const executable = path.join(directory, 'linux');
   const modules = takeModules(tree, directory);
-  copyFileSync(path.join(tree, 'usr/bin/linux.uml'), executable);
-  chmodSync(executable, 0o755);
-  if (spec.ownLibraries !== true) return { ...guest, executable, modules };
-
-  const libraries = path.join(directory, 'lib');
-  mkdirSync(libraries);
-  for (const file of filesBelow(path.join(tree, 'usr/lib/x86_64-linux-gnu'))) {
-    if (path.basename(path.dirname(file)) === 'x86_64-linux-gnu') {
-      copyFileSync(file, path.join(libraries, path.basename(file)));
-    }
+  const program = path.join(tree, 'usr/bin/linux.uml');
+  if (spec.ownLibraries !== true) {
+    copyFileSync(program, executable);
+    chmodSync(executable, 0o755);
+    return { ...guest, executable, modules };
   }
   // Started as an argument of ld.so, UML would find ld.so in /proc/self/exe when it executes itself again, and its
   // memory would begin behind ld.so's heap. So the program itself must name the loader.
-  const loader = path.join(libraries, 'ld-linux-x86-64.so.2');
-  chmodSync(loader, 0o755);
-  writeFileSync(executable, withInterpreter(readFileSync(executable), loader), { mode: 0o755 });
+  const libraries = takeWithLibraries(tree, program, executable);
   guest.packages.push(`libc6 ${apt.version('libc6')}`);
   return { ...guest, executable, modules, libraries };
 }
 
 /** A stock Debian kernel, for QEMU with its own instruction emulation: no KVM needed. */
-function installQemu({ apt, tree, directory }) {
-  ensurePackages(PACKAGES.qemu, 'the QEMU guest');
-  const emulator = which('qemu-system-x86_64');
-  if (emulator === undefined) throw new Error('the QEMU guest needs qemu-system-x86_64 on PATH');
+function installQemu({ apt, tree, directory, spec, releases }) {
+  const { packages, ...emulator } =
+    spec.emulatorSuite === undefined
+      ? installedEmulator()
+      : takeEmulator(releases.apt(spec.emulatorSuite), path.join(tree, 'emulator'), directory);
   const name = apt.newestDependency('linux-image-amd64', /(linux-image-[0-9]\S*)/);
   apt.unpack([name], tree);
   const image = path.join(directory, 'vmlinuz');
   const kernel = filesBelow(path.join(tree, 'boot')).find((file) => path.basename(file).startsWith('vmlinuz-'));
   copyFileSync(kernel, image);
-  const packages = [`${name} ${apt.version(name)}`];
-  return { kind: 'qemu', release: releaseOf(tree), packages, emulator, image, modules: takeModules(tree, directory) };
+  packages.push(`${name} ${apt.version(name)}`);
+  return {
+    kind: 'qemu',
+    release: releaseOf(tree),
+    packages,
+    ...emulator,
+    image,
+    modules: takeModules(tree, directory),
+  };
+}
+
+/** The QEMU of this machine. */
+function installedEmulator() {
+  ensurePackages(PACKAGES.qemu, 'the QEMU guest');
+  const emulator = which('qemu-system-x86_64');
+  if (emulator === undefined) throw new Error('the QEMU guest needs qemu-system-x86_64 on PATH');
+  return { emulator, packages: [] };
+}
+
+/** The QEMU of another release, with its libraries, its own modules (emulation is one) and its firmware. */
+function takeEmulator(apt, tree, directory) {
+  const name = 'qemu-system-x86';
+  const needed = apt.dependencies(name).filter((each) => /^(lib|qemu-system-|seabios$)/.test(each));
+  apt.unpack(needed, tree);
+  const emulator = path.join(directory, 'qemu-system-x86_64');
+  const libraries = takeWithLibraries(tree, path.join(tree, 'usr/bin/qemu-system-x86_64'), emulator);
+  const firmware = path.join(directory, 'firmware');
+  const emulatorModules = path.join(directory, 'modules');
+  for (const [target, sources] of [
+    [firmware, ['usr/share/qemu', 'usr/share/seabios']],
+    [emulatorModules, ['usr/lib/x86_64-linux-gnu/qemu']],
+  ]) {
+    mkdirSync(target);
+    for (const file of sources.flatMap((source) => filesBelow(path.join(tree, source)))) {
+      copyFileSync(file, path.join(target, path.basename(file)));
+    }
+  }
+  return { emulator, libraries, firmware, emulatorModules, packages: [`${name} ${apt.version(name)}`] };
 }
 
 function readManifest(root) {
@@ -131,31 +161,6 @@ function isComplete(guest) {
   if (guest === undefined) return false;
   const files = [guest.executable, guest.image, guest.emulator, guest.libraries, ...guest.modules];
   return files.every((file) => file === undefined || existsSync(file));
-}
-
-/** The packages of Debian's releases, each read when it is first asked for. */
-class Releases {
-  #root;
-  #apts = new Map();
-
-  constructor(root) {
-    this.#root = root;
-    this.archive = debianArchive();
-  }
-
-  apt(suite) {
-    let apt = this.#apts.get(suite);
-    if (apt === undefined) {
-      apt = new PrivateApt(path.join(this.#root, `apt-${suite}`), suite, this.archive);
-      this.#apts.set(suite, apt);
-      apt.update();
-    }
-    return apt;
-  }
-
-  dispose() {
-    for (const apt of this.#apts.values()) rmSync(apt.directory, { recursive: true, force: true });
-  }
 }
 
 /** Whether a guest, or the Debian tree, is in the cache. */
@@ -198,7 +203,7 @@ export function installGuests(
         if (name === DEBIAN_TREE) {
           manifest.debianTree = installDebianTree(root, releases.apt(TREE_SUITE), releases.archive);
         } else {
-          manifest.guests[name] = installGuest(root, name, releases.apt(GUESTS[name].suite));
+          manifest.guests[name] = installGuest(root, name, releases);
         }
         save();
       }
@@ -220,13 +225,14 @@ function installBusybox(root, apt) {
   return busybox;
 }
 
-function installGuest(root, name, apt) {
+function installGuest(root, name, releases) {
   const spec = GUESTS[name];
+  const apt = releases.apt(spec.suite);
   const tree = mkdtempSync(path.join(apt.directory, 'tree-'));
   const directory = path.join(root, name);
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory);
-  const guest = spec.install({ apt, tree, directory, spec });
+  const guest = spec.install({ apt, tree, directory, spec, releases });
   rmSync(tree, { recursive: true, force: true });
   return guest;
 }

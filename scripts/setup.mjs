@@ -11,9 +11,13 @@ export const PACKAGES = {
   build: ['g++', 'cmake', 'make', 'python3'],
   native: ['libgtest-dev', 'libgmock-dev'],
   tidy: ['git', 'clang-format-19', 'clang-tidy-19'],
+  fuzz: ['clang-19', 'libclang-rt-19-dev'],
   prebuild: ['binutils', 'g++-aarch64-linux-gnu', 'binutils-aarch64-linux-gnu', 'qemu-user-static'],
   qemu: ['qemu-system-x86'],
   guests: ['debootstrap', 'tar', 'util-linux'],
+  programs: ['fio'],
+  bench: ['strace'],
+  sandbox: ['uidmap'],
 };
 
 function isInstalled(name) {

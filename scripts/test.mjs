@@ -1,10 +1,9 @@
 // `npm test`: sets up what is missing, builds, runs every stage, and ends with the line `N passed, N failed`.
 //   node scripts/test.mjs [--only stage,…] [--skip stage,…]
 // Uses Node's own modules only, because it runs before node_modules exists.
+import { buildLibrary } from './lib/build.mjs';
 import { addResults, failure } from './lib/results.mjs';
-import { ROOT, run, tool } from './lib/run.mjs';
 import { STAGES } from './lib/stages.mjs';
-import { ensureBuildTools } from './setup.mjs';
 
 function parseArguments(args) {
   const chosen = { only: undefined, skip: [] };
@@ -26,12 +25,6 @@ function parseArguments(args) {
 
 function heading(title) {
   console.log(`\n==== ${title}`);
-}
-
-function build() {
-  ensureBuildTools();
-  run(tool('cmake-js'), ['compile'], { cwd: ROOT, stdio: ['ignore', 'ignore', 'inherit'] });
-  run('npm', ['run', '--silent', 'build:ts']);
 }
 
 async function timed(title, action) {
@@ -60,7 +53,7 @@ function skippedAsFailures(result) {
 
 const stages = parseArguments(process.argv.slice(2));
 const results = [];
-const broken = await timed('Set-up and build', build);
+const broken = await timed('Set-up and build', buildLibrary);
 if (broken === undefined) {
   for (const stage of stages) results.push(skippedAsFailures(await timed(stage.title, stage.run)));
 } else {

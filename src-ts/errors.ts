@@ -49,6 +49,14 @@ export const ERRORS = {
     title: 'Configuration keys contradict each other',
     meaning: 'Two keys of a configuration exclude each other. The message names both and says why.',
   },
+  ERR_VIRTIOFS_POLICY_INVALID: {
+    title: 'Invalid policy',
+    meaning: 'A policy has a rule that cannot be. The message names the place, in a file with line and column.',
+  },
+  ERR_VIRTIOFS_POLICY_ABSENT: {
+    title: 'No policy to replace',
+    meaning: '`setPolicy` takes a backend that was made with a policy; an empty one will do.',
+  },
   ERR_VIRTIOFS_SHARE_NOT_FOUND: {
     title: 'Share root does not exist',
     meaning: 'The directory to share is not there.',
@@ -60,6 +68,16 @@ export const ERRORS = {
   ERR_VIRTIOFS_SHARE_UNUSABLE: {
     title: 'Share root cannot be opened',
     meaning: 'The directory to share cannot be opened; `errno` says why.',
+  },
+  ERR_VIRTIOFS_STATE_FILE_IN_USE: {
+    title: 'State file is in use',
+    meaning: 'Another process keeps its session in the file given as `stateFile` or by `--state-file`.',
+  },
+  ERR_VIRTIOFS_STATE_FILE_UNUSABLE: {
+    title: 'State file cannot be used',
+    meaning:
+      'The file for the session cannot be opened, is not a regular file of this user alone, or lies in the share. The ' +
+      'message says which.',
   },
   ERR_VIRTIOFS_ADDON_UNAVAILABLE: {
     title: 'Native addon not available',
@@ -130,8 +148,8 @@ export const ERRORS = {
     meaning: 'Somebody listens at the socket path, or what is there is no socket. Nothing was removed.',
   },
   ERR_VIRTIOFS_SOCKET_INVALID: {
-    title: 'Not a connected socket',
-    meaning: 'The descriptor to serve is not a connected unix stream socket.',
+    title: 'Not a socket that can be served',
+    meaning: 'The descriptor to serve is no unix stream socket, or one that should listen does not.',
   },
   ERR_VIRTIOFS_PEER_CLOSED: {
     title: 'The frontend closed the connection',
@@ -175,7 +193,7 @@ export const ERRORS = {
   },
   ERR_VIRTIOFS_SANDBOX_UNAVAILABLE: {
     title: 'No sandbox',
-    meaning: 'The command was started without `--disable-sandbox`, but this version has no sandbox to enter.',
+    meaning: 'The sandbox that the command was asked for cannot be had here. The message says what is missing.',
   },
 } as const satisfies Record<string, ErrorRow>;
 

@@ -15,8 +15,14 @@ import { GuestMemory } from './guest-memory.js';
 import { Lane } from './lane.js';
 import { loadBinding } from './native/load.js';
 import type { NativeDevice, NativeDeviceEvent, NativeQueueState } from './native/binding.js';
+import { compilePolicy } from './policy/compile.js';
+import { HeldPolicy } from './policy/held-policy.js';
+import type { Policy } from './policy/rules.js';
 import { TAG_BYTES_MAX, parseOptions, type FsBackendOptions, type ParsedOptions } from './options.js';
 import { checkCall, checkQueueSetup, type QueueSetup, type QueueState } from './queue-setup.js';
+import { capabilityNames } from './sandbox/capabilities.js';
+import type { Confinement } from './sandbox/confinement.js';
+import { openStateFile } from './state-file.js';
 import { backendStats, type BackendStats } from './stats.js';
 import { VIRTIO_FEATURES, maskOf } from './virtio-features.js';
 import { PROTOCOL_FEATURES } from './vhost-user/protocol.js';
@@ -26,6 +32,21 @@ export interface QueueErrorEvent {
   readonly index: number;
   /** Code ERR_VIRTIOFS_QUEUE_BROKEN; the message says which rule of the ring was broken. */
   readonly error: VirtioFsError;
+}
+
+/** What was found in a state file. */
+export interface ResumedSession {
+  /**
+   * `session`: it goes on; `nothing`: there was none; `unusable`: what was there made no sense, or was of another share
+   * or of other options, and is gone.
+   */
+  readonly found: 'nothing' | 'session' | 'unusable';
+  /** What the guest knows. */
+  readonly inodes: number;
+  readonly handles: number;
+  /** Of these, what could not be found again or be opened: requests for them are answered with ESTALE. */
+  readonly lostInodes: number;
+  readonly lostHandles: number;
 }
 
 /** Events of a backend and their arguments. */
@@ -38,11 +59,15 @@ const OFFERED_FEATURES = maskOf(...Object.values(VIRTIO_FEATURES));
 /** docs/protocol-support.md is compared with it. */
 export const OFFERED_PROTOCOL_FEATURES = maskOf(
   PROTOCOL_FEATURES.MQ,
+  PROTOCOL_FEATURES.LOG_SHMFD,
   PROTOCOL_FEATURES.REPLY_ACK,
   // Nothing is requested yet, but User Mode Linux gets no interrupt for its rings without this channel.
   PROTOCOL_FEATURES.BACKEND_REQ,
   PROTOCOL_FEATURES.CONFIG,
+  PROTOCOL_FEATURES.INFLIGHT_SHMFD,
   PROTOCOL_FEATURES.RESET_DEVICE,
+  PROTOCOL_FEATURES.CONFIGURE_MEM_SLOTS,
+  PROTOCOL_FEATURES.STATUS,
 );
 
 /** A queue between its start and the beginning of its stop. */
@@ -67,16 +92,22 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
   readonly maxQueueNum: number;
   /** Virtio feature bits on offer, VHOST_USER_F_PROTOCOL_FEATURES (30) among them. */
   readonly features: bigint = OFFERED_FEATURES;
-  /** vhost-user protocol feature bits on offer: MQ, REPLY_ACK, BACKEND_REQ, CONFIG, RESET_DEVICE. */
+  /** vhost-user protocol feature bits on offer; see docs/protocol-support.md. */
   readonly protocolFeatures: bigint = OFFERED_PROTOCOL_FEATURES;
   /** From the configuration: `startQueue` keeps the guest memory that it is given out of child processes. */
   readonly unmapGuestMemoryOnFork: boolean;
+  /** What the threads that serve requests have given up; undefined without `confineThreads`. */
+  readonly confinement: Confinement | undefined;
+  /** What became of the session that a process before this one has left in `stateFile`; undefined without the option. */
+  readonly resumed: ResumedSession | undefined;
 
   readonly #device: NativeDevice;
   readonly #config: Uint8Array;
   readonly #lanes: readonly Lane[];
   readonly #running = new Map<number, RunningQueue>();
   readonly #stopping = new Map<number, (state: NativeQueueState) => void>();
+  readonly #policy: HeldPolicy | undefined;
+  readonly #asciiCasefold: boolean;
   #ackedFeatures = 0n;
   #closed: Promise<void> | undefined;
 
@@ -93,7 +124,15 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     this.unmapGuestMemoryOnFork = parsed.config.unmapGuestMemoryOnFork;
     this.#config = deviceConfig(parsed);
     this.#lanes = Array.from({ length: this.maxQueueNum }, () => new Lane());
-    this.#device = createDevice(parsed, (event) => this.#onEvent(event));
+    const now = new Date();
+    this.#device = createDevice(parsed, now, (event) => this.#onEvent(event));
+    this.#asciiCasefold = parsed.config.asciiCasefold;
+    const { policy } = parsed;
+    if (policy !== undefined) {
+      this.#policy = new HeldPolicy(policy, now, (native) => void this.#device.setPolicy(native));
+    }
+    this.confinement = confinementOf(parsed, this.#device);
+    this.resumed = parsed.stateFile === undefined ? undefined : native(() => this.#device.resumed());
   }
 
   /** The feature bits last given to `ackFeatures`; 0 after construction and `reset`. */
@@ -168,6 +207,17 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
   }
 
   /**
+   * @internal Changes something of a running queue with a thread, which goes on meanwhile. Rejects with
+   * ERR_VIRTIOFS_QUEUE_NOT_RUNNING.
+   */
+  changeQueue(index: number, change: (device: NativeDevice) => boolean): Promise<void> {
+    return this.#onLane(index, () => () => {
+      this.#queue(index);
+      native(() => change(this.#device));
+    });
+  }
+
+  /**
    * Serves a pumped queue on this thread until its ring is empty, and returns the number of requests taken. Borrowed
    * memory is asked for at the start and dropped at the end; then what was written is reported to its `onWrite`, and
    * at last `call` is called if the driver wants it. A call of processQueue for the same queue from inside one of these
@@ -230,6 +280,19 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     return [...new Set([0, 1, 2, ...native(() => this.#device.keepFds())])];
   }
 
+  /**
+   * Replaces the policy that the backend was made with. Requests that begin from now on are decided by it, also those about
+   * files that the guest knows; what is open stays open. Throws ERR_VIRTIOFS_POLICY_INVALID, and changes nothing, or
+   * ERR_VIRTIOFS_POLICY_ABSENT if the backend was made without one.
+   */
+  setPolicy(policy: Policy): void {
+    this.#checkOpen();
+    const compiled = compilePolicy(policy, this.#asciiCasefold);
+    if (this.#policy === undefined) throw new VirtioFsError('ERR_VIRTIOFS_POLICY_ABSENT', { detail: `"${this.tag}"` });
+    const held = this.#policy;
+    native(() => held.replace(compiled));
+  }
+
   /** A snapshot of the counters. */
   stats(): BackendStats {
     this.#checkOpen();
@@ -245,6 +308,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
    * readable.
    */
   close(): Promise<void> {
+    this.#policy?.close();
     this.#closed ??= this.#withQueuesStopped(() => native(() => this.#device.close()));
     return this.#closed;
   }
@@ -266,11 +330,13 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
   #start(index: number, setup: QueueSetup, memory: GuestMemory): void {
     const pumped = setup.kick === undefined;
     const { size, descTable, availRing, usedRing, nextAvail = 0, nextUsed = -1, kick = -1, call } = setup;
+    const { err = -1, usedLog, inFlight } = setup;
     const handle = memory.handle();
     if (this.unmapGuestMemoryOnFork) memory.excludeFromFork();
     const features = this.#ackedFeatures;
-    const notifiers = { kick, call: typeof call === 'number' ? call : -1 };
-    const ring = { index, size, descTable, availRing, usedRing, nextAvail, nextUsed, features, ...notifiers };
+    const notifiers = { kick, call: typeof call === 'number' ? call : -1, err };
+    const place = { index, size, descTable, availRing, usedRing, usedLog, inFlight };
+    const ring = { ...place, nextAvail, nextUsed, features, ...notifiers };
     native(() => this.#device.startQueue(ring, handle));
     const callback = typeof call === 'function' ? call : undefined;
     this.#running.set(index, { memory, pumped, call: callback, pumping: false, again: false, parked: 0 });
@@ -388,15 +454,30 @@ function deviceConfig(options: ParsedOptions): Uint8Array {
   return config;
 }
 
-function createDevice(options: ParsedOptions, onEvent: (event: NativeDeviceEvent) => void): NativeDevice {
-  const { tag, sharedDir, requestQueues, poolThreads, config } = options;
-  const flat = { tag, sharedDir, requestQueues, poolThreads, ...nativeShareOptions(config) };
+function createDevice(options: ParsedOptions, now: Date, onEvent: (event: NativeDeviceEvent) => void): NativeDevice {
+  const { config, policy, stateFile, ...device } = options;
   const binding = loadBinding();
+  const state = stateFile === undefined ? undefined : openStateFile(stateFile, device.sharedDir);
   try {
+    const rules = { policy: policy?.nativeAt(now) };
+    const flat = { ...device, sessionFd: state?.number ?? -1, ...nativeShareOptions(config), ...rules };
     return binding.createDevice(flat, onEvent);
   } catch (error) {
-    throw shareError(fromNative(error, sharedDir), sharedDir);
+    throw shareError(fromNative(error, device.sharedDir), device.sharedDir);
+  } finally {
+    // The device has one of its own, which keeps the lock.
+    state?.close();
   }
+}
+
+function confinementOf({ confinement }: ParsedOptions, device: NativeDevice): Confinement | undefined {
+  const { seccomp, landlock, capabilities } = confinement;
+  if (seccomp === 'none' && !landlock && capabilities === undefined) return undefined;
+  return {
+    seccomp,
+    landlock: native(() => device.landlockVersion()),
+    capabilities: capabilities === undefined ? undefined : capabilityNames(capabilities),
+  };
 }
 
 /** A failed system call on the share has codes of its own. */

@@ -9,7 +9,7 @@
 import { types } from 'node:util';
 import { VirtioFsError, native } from './errors.js';
 import { loadBinding } from './native/load.js';
-import type { NativeMemory } from './native/binding.js';
+import type { NativeDirtyLog, NativeMemory, NativeRegion } from './native/binding.js';
 
 /** A range of guest memory, as far as it is known. */
 export interface MemoryRegion {
@@ -77,14 +77,40 @@ export class GuestMemory {
    * empty, overflows, overlaps another or reaches beyond its file, and ERR_VIRTIOFS_SYSTEM if mapping fails.
    */
   static fromFds(regions: readonly FdRegion[]): GuestMemory {
+    return GuestMemory.fromFdsLogged(regions, undefined);
+  }
+
+  /** @internal The same; what the device writes is logged there. */
+  static fromFdsLogged(regions: readonly FdRegion[], log: NativeDirtyLog | undefined): GuestMemory {
     checkRegions(regions);
-    regions.forEach((region, index) => {
-      checkInteger(`regions[${index}].fd`, region.fd);
-      if (region.offset !== undefined) checkInteger(`regions[${index}].offset`, region.offset);
-    });
-    const given = regions.map(({ guestAddress, size, fd, offset = 0 }) => ({ guestAddress, size, fd, offset }));
-    const handle = mapped(() => loadBinding().memoryFromFds(given));
+    const given = regions.map(nativeRegion);
+    const handle = mapped(() => loadBinding().memoryFromFds(given, log));
     return new GuestMemory(handle, regions.map(withoutFd));
+  }
+
+  /**
+   * @internal This memory with one region more; the mappings are shared, and each of the two is closed by its owner.
+   * Throws as `fromFds`.
+   */
+  withRegion(region: FdRegion): GuestMemory {
+    const handle = this.handle();
+    const regions = [...this.regions, withoutFd(region)];
+    checkRegions(regions);
+    const given = nativeRegion(region, this.regions.length);
+    return new GuestMemory(
+      mapped(() => handle.withRegion(given)),
+      regions,
+    );
+  }
+
+  /** @internal This memory without one of its regions; as above. */
+  withoutRegion(index: number): GuestMemory {
+    const handle = this.handle();
+    const regions = this.regions.filter((_region, i) => i !== index);
+    return new GuestMemory(
+      native(() => handle.withoutRegion(index)),
+      regions,
+    );
   }
 
   /**
@@ -206,6 +232,13 @@ export class GuestMemory {
     if (this.#onWrite === undefined) return;
     for (let i = 0; i + 1 < written.length; i += 2) this.#onWrite(written[i] as bigint, Number(written[i + 1]));
   }
+}
+
+function nativeRegion(region: FdRegion, index: number): NativeRegion {
+  const { guestAddress, size, fd, offset = 0 } = region;
+  checkInteger(`regions[${index}].fd`, fd);
+  checkInteger(`regions[${index}].offset`, offset);
+  return { guestAddress, size, fd, offset };
 }
 
 function withoutFd({ guestAddress, size, frontendAddress }: MemoryRegion): MemoryRegion {

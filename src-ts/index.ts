@@ -1,6 +1,7 @@
 /** The public API: docs/api.md. What is not exported here may change in any version. */
-export { FsBackend, type FsBackendEvents, type QueueErrorEvent } from './fs-backend.js';
+export { FsBackend, type FsBackendEvents, type QueueErrorEvent, type ResumedSession } from './fs-backend.js';
 export type { FsBackendOptions } from './options.js';
+export type { ConfineThreadsOptions, Confinement } from './sandbox/confinement.js';
 export type {
   CachePolicy,
   ConfigObject,
@@ -14,8 +15,57 @@ export type {
   XattrRuleType,
 } from './config/index.js';
 export { GuestMemory, type BorrowOptions, type FdRegion, type LentMemory, type MemoryRegion } from './guest-memory.js';
+export {
+  allow,
+  definePolicy,
+  deny,
+  during,
+  hide,
+  idMap,
+  limits,
+  mask,
+  noChmod,
+  noChown,
+  noCreate,
+  noDelete,
+  noDeviceNodes,
+  noExec,
+  noIoctl,
+  noLink,
+  noLock,
+  noRead,
+  noRename,
+  noSetuid,
+  noSymlink,
+  noUtimes,
+  noXattr,
+  readOnly,
+  umask,
+  parsePolicyFile,
+  readPolicyFile,
+  type Operation,
+  type Permission,
+  type PermissionGroup,
+  type AllowRule,
+  type DenialRule,
+  type DenialType,
+  type DenyRule,
+  type HideRule,
+  type IdMapRule,
+  type LimitValues,
+  type LimitsRule,
+  type MaskRule,
+  type Paths,
+  type Policy,
+  type PolicyObject,
+  type ReadOnlyRule,
+  type Rule,
+  type TimeWindow,
+  type UmaskRule,
+  type Weekday,
+} from './policy/index.js';
 export type { QueueSetup, QueueState } from './queue-setup.js';
-export type { BackendStats, OperationStats } from './stats.js';
+export type { BackendStats, LatencyClass, OperationLatency, OperationStats } from './stats.js';
 export { VirtioFsError, type VirtioFsErrorCode, type VirtioFsErrorDetails } from './errors.js';
 export {
   VhostUserServer,

@@ -5,7 +5,11 @@
 import { resolve } from 'node:path';
 import { VirtioFsError } from './errors.js';
 import { didYouMean } from './closest.js';
-import { parseConfig, type Config, type ConfigObject } from './config/index.js';
+import { givenKeys, parseConfig, type Config, type ConfigObject } from './config/index.js';
+import type { NativeConfinement } from './native/binding.js';
+import { compilePolicy, type CompiledPolicy } from './policy/compile.js';
+import type { Policy } from './policy/rules.js';
+import { parseConfinement, type ConfineThreadsOptions } from './sandbox/confinement.js';
 
 /** Options of a new FsBackend. */
 export interface FsBackendOptions {
@@ -19,6 +23,22 @@ export interface FsBackendOptions {
   readonly requestQueues?: number;
   /** Threads for requests that may block, 1 to 64; default 4; started when first needed. */
   readonly poolThreads?: number;
+  /** Measures how long requests take, for `stats()`; default false, because it costs two readings of the clock each. */
+  readonly measureLatency?: boolean;
+  /**
+   * A file that keeps the FUSE session for the next process, should this one be killed: whoever opens the same share with
+   * the same file and options goes on with it. It must belong to this user alone and lie outside the share
+   * (docs/api.md, "When the process is killed"). Default: the session ends with the process.
+   */
+  readonly stateFile?: string;
+  /**
+   * Whether the threads that serve requests give up what no request needs: system calls, files outside the share,
+   * capabilities. Default false. It concerns no other thread of the process, and no queue that is pumped
+   * (docs/threat-model.md).
+   */
+  readonly confineThreads?: boolean | ConfineThreadsOptions;
+  /** What the guest may see and do; default: everything. docs/policies.md. */
+  readonly policy?: Policy;
 }
 
 /** Complete options. */
@@ -29,6 +49,11 @@ export interface ParsedOptions {
   readonly config: Config;
   readonly requestQueues: number;
   readonly poolThreads: number;
+  readonly measureLatency: boolean;
+  /** Absolute. */
+  readonly stateFile: string | undefined;
+  readonly confinement: NativeConfinement;
+  readonly policy: CompiledPolicy | undefined;
 }
 
 /** Bytes of `tag` in the device's configuration (virtio 1.3 §5.11.4). */
@@ -40,6 +65,10 @@ const OPTION_NAMES = [
   'config',
   'requestQueues',
   'poolThreads',
+  'measureLatency',
+  'stateFile',
+  'confineThreads',
+  'policy',
 ] as const satisfies readonly (keyof FsBackendOptions)[];
 
 /**
@@ -55,14 +84,37 @@ export function parseOptions(options: unknown): ParsedOptions {
     const detail = `"${name}"${didYouMean(name, OPTION_NAMES) || `; the options are ${OPTION_NAMES.join(', ')}`}`;
     throw new VirtioFsError('ERR_VIRTIOFS_OPTION_UNKNOWN', { detail });
   }
-  const { tag, sharedDir, config, requestQueues = 1, poolThreads = 4 } = options as Record<string, unknown>;
+  const given = options as Record<string, unknown>;
+  const { tag, sharedDir, requestQueues = 1, poolThreads = 4, measureLatency = false } = given;
+  const { stateFile, confineThreads } = given;
+  const withoutPolicy = parseConfig(given['config']);
+  const policy =
+    given['policy'] === undefined ? undefined : compilePolicy(given['policy'], withoutPolicy.asciiCasefold);
+  const config = policy === undefined ? withoutPolicy : withIdMap(given['config'], policy);
   return {
     tag: parseTag(tag),
-    sharedDir: parseSharedDir(sharedDir),
-    config: parseConfig(config),
+    sharedDir: parsePath('sharedDir', sharedDir, 'the path of a directory'),
+    config,
     requestQueues: parseCount('requestQueues', requestQueues, 255),
     poolThreads: parseCount('poolThreads', poolThreads, 64),
+    measureLatency: parseFlag('measureLatency', measureLatency),
+    stateFile: stateFile === undefined ? undefined : parsePath('stateFile', stateFile, 'the path of a file'),
+    confinement: parseConfinement(confineThreads, config),
+    policy,
   };
+}
+
+/** A policy's map of ids is the configuration's by another name; two would contradict each other. */
+function withIdMap(given: unknown, { config }: CompiledPolicy): Config {
+  const merged = new Map(givenKeys(given));
+  for (const [key, value] of givenKeys(config)) {
+    if (merged.has(key)) {
+      const detail = `"${key}" is given by the configuration and by "idMap" of the policy`;
+      throw new VirtioFsError('ERR_VIRTIOFS_CONFIG_CONFLICT', { detail });
+    }
+    merged.set(key, value);
+  }
+  return parseConfig(Object.fromEntries([...merged].filter(([, value]) => !Array.isArray(value) || value.length > 0)));
 }
 
 /** Checks a tag; throws ERR_VIRTIOFS_TAG_INVALID. */
@@ -83,17 +135,24 @@ function invalidTag(detail: string): VirtioFsError {
   return new VirtioFsError('ERR_VIRTIOFS_TAG_INVALID', { detail });
 }
 
-function parseSharedDir(sharedDir: unknown): string {
-  if (sharedDir === undefined) throw new VirtioFsError('ERR_VIRTIOFS_OPTION_MISSING', { detail: '"sharedDir"' });
-  if (typeof sharedDir !== 'string' || sharedDir === '' || sharedDir.includes('\0')) {
-    const detail = `"sharedDir" is ${JSON.stringify(sharedDir)}, not the path of a directory`;
+function parsePath(name: 'sharedDir' | 'stateFile', value: unknown, wanted: string): string {
+  if (value === undefined) throw new VirtioFsError('ERR_VIRTIOFS_OPTION_MISSING', { detail: `"${name}"` });
+  if (typeof value !== 'string' || value === '' || value.includes('\0')) {
+    const detail = `"${name}" is ${JSON.stringify(value)}, not ${wanted}`;
     throw new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail });
   }
-  return resolve(sharedDir);
+  return resolve(value);
 }
 
 function parseCount(name: string, value: unknown, max: number): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= max) return value;
   const detail = `"${name}" is ${String(value)}, not an integer from 1 to ${max}`;
   throw new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail });
+}
+
+function parseFlag(name: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value;
+  throw new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', {
+    detail: `"${name}" is ${String(value)}, not true or false`,
+  });
 }

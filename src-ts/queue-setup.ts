@@ -1,6 +1,7 @@
 /** The set-up of one split virtqueue, as an embedder gives it to `startQueue`, and the checks on it. */
 import { VirtioFsError } from './errors.js';
 import type { GuestMemory } from './guest-memory.js';
+import type { NativeInFlight } from './native/binding.js';
 
 /**
  * A split virtqueue (virtio 1.3 §2.7) as the driver set it up.
@@ -28,6 +29,12 @@ export interface QueueSetup {
    * called inside `processQueue`, after the requests were served. Nothing: the driver polls.
    */
   readonly call?: number | (() => void) | undefined;
+  /** @internal An eventfd that is written when the ring breaks; duplicated. */
+  readonly err?: number | undefined;
+  /** @internal Where the dirty log has the used ring, if that is logged of its own. */
+  readonly usedLog?: bigint | undefined;
+  /** @internal Where requests in flight are recorded. */
+  readonly inFlight?: NativeInFlight | undefined;
 }
 
 /** Where a stopped queue left off; give it to `startQueue` to go on. */

@@ -1,5 +1,5 @@
 /** Counters of a backend. */
-import type { NativeDeviceStats } from './native/binding.js';
+import type { NativeDeviceStats, NativeLatency } from './native/binding.js';
 
 /** Counters of one FUSE operation. */
 export interface OperationStats {
@@ -10,6 +10,21 @@ export interface OperationStats {
   readonly count: number;
   /** Of those, answered with an error. */
   readonly errors: number;
+  /** Only of a backend with `measureLatency`. */
+  readonly latency?: OperationLatency;
+}
+
+/** How long requests took from being taken out of the ring to being answered; the times are in microseconds. */
+export interface OperationLatency {
+  readonly meanUs: number;
+  /** Requests by class, the quick ones first; classes without any are left out. */
+  readonly classes: readonly LatencyClass[];
+}
+
+/** The requests that took less than `belowUs` and are in no class before. The last class has no bound: Infinity. */
+export interface LatencyClass {
+  readonly belowUs: number;
+  readonly count: number;
 }
 
 /** A snapshot of a backend's counters; they count from its construction. */
@@ -34,7 +49,13 @@ export interface BackendStats {
 export function backendStats(counted: NativeDeviceStats, runningQueues: Iterable<number>): BackendStats {
   const { operations, bytesRead, bytesWritten, chainsDropped, inodes, handles } = counted;
   return {
-    operations: operations.map(({ name, opcode, count, errors }) => ({ name, opcode, count, errors })),
+    operations: operations.map(({ name, opcode, count, errors, latency }) => ({
+      name,
+      opcode,
+      count,
+      errors,
+      ...(latency === undefined ? {} : { latency: operationLatency(latency) }),
+    })),
     bytesRead,
     bytesWritten,
     chainsDropped,
@@ -42,4 +63,27 @@ export function backendStats(counted: NativeDeviceStats, runningQueues: Iterable
     handles,
     runningQueues: [...runningQueues].sort((a, b) => a - b),
   };
+}
+
+function operationLatency({ sumNs, classes }: NativeLatency): OperationLatency {
+  const measured = classes.reduce((sum, count) => sum + count, 0);
+  const found = classes.flatMap((count, index): LatencyClass[] => {
+    const last = index === classes.length - 1;
+    return count === 0 ? [] : [{ belowUs: last ? Infinity : 2 ** (10 + index) / 1000, count }];
+  });
+  return { meanUs: measured === 0 ? 0 : sumNs / measured / 1000, classes: found };
+}
+
+/**
+ * The time within which `share` (0 to 1) of the requests were answered: the bound of the class in which that many are
+ * reached, so at most twice too long. 0 if there were none.
+ */
+export function latencyWithin({ classes }: OperationLatency, share: number): number {
+  const wanted = classes.reduce((sum, { count }) => sum + count, 0) * share;
+  let seen = 0;
+  for (const { belowUs, count } of classes) {
+    seen += count;
+    if (seen >= wanted) return belowUs;
+  }
+  return 0;
 }

@@ -1,8 +1,19 @@
-// Packages of Debian for the guests: found on the mirror that this machine's apt uses, downloaded, never installed here.
+// Packages of Debian for guests and for the bench: found on the mirror that this machine's apt uses, downloaded, never installed here.
 // Uses Node's own modules only, because scripts/guests.mjs runs before node_modules exists.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+} from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { withInterpreter } from './elf-interpreter.mjs';
 import { capture } from './run.mjs';
 
 /** Runs a command and returns its output; throws an Error that says what failed and how. */
@@ -22,7 +33,7 @@ export function debianArchive() {
   const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
   if (row === undefined || !existsSync(keyring)) {
     throw new Error(
-      'guest kernels come from a Debian mirror, and this machine has none among its apt sources. ' +
+      'this comes from a Debian mirror, and this machine has none among its apt sources. ' +
         'Run on Debian, or in a container of it.',
     );
   }
@@ -103,9 +114,50 @@ export class PrivateApt {
   }
 }
 
-/** Every regular file below a directory. */
-export function filesBelow(directory) {
-  return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name));
+/** The packages of Debian's releases, each read when it is first asked for. */
+export class Releases {
+  #root;
+  #apts = new Map();
+
+  constructor(root) {
+    this.#root = root;
+    this.archive = debianArchive();
+  }
+
+  apt(suite) {
+    let apt = this.#apts.get(suite);
+    if (apt === undefined) {
+      apt = new PrivateApt(path.join(this.#root, `apt-${suite}`), suite, this.archive);
+      this.#apts.set(suite, apt);
+      apt.update();
+    }
+    return apt;
+  }
+
+  dispose() {
+    for (const apt of this.#apts.values()) rmSync(apt.directory, { recursive: true, force: true });
+  }
+}
+
+/** Where a package may have its libraries; older releases still have some outside /usr. */
+const LIBRARIES = ['lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu'];
+
+/**
+ * Copies a program of another release from an unpacked tree, with its C library and all others of the tree in `lib`
+ * beside it. Returns that directory, for LD_LIBRARY_PATH; the program itself names the loader in it.
+ */
+export function takeWithLibraries(tree, program, target) {
+  const libraries = path.join(path.dirname(target), 'lib');
+  mkdirSync(libraries, { recursive: true });
+  for (const directory of LIBRARIES.map((name) => path.join(tree, name)).filter((name) => existsSync(name))) {
+    for (const name of readdirSync(directory)) {
+      // A library is asked for by a name that is a link to it.
+      const file = path.join(directory, name);
+      if (existsSync(file) && statSync(file).isFile()) copyFileSync(file, path.join(libraries, name));
+    }
+  }
+  const loader = path.join(libraries, 'ld-linux-x86-64.so.2');
+  chmodSync(loader, 0o755);
+  writeFileSync(target, withInterpreter(readFileSync(program), loader), { mode: 0o755 });
+  return libraries;
 }

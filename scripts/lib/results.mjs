@@ -43,6 +43,26 @@ export function ctestResult(file, ok) {
   return withExitStatus(result, ok, 'ctest');
 }
 
+/** The report of `--gtest_output=json:`. It is written at the end: there is none if the process died. */
+export function unitResult(file, ok, output) {
+  if (!existsSync(file)) {
+    const last = [...output.matchAll(/^\[ RUN {6}\] (.*)$/gm)].at(-1)?.[1] ?? 'the first test';
+    return failure(`the unit tests died in ${last}, or after it`);
+  }
+  const result = emptyResult();
+  for (const suite of JSON.parse(readFileSync(file, 'utf8')).testsuites) {
+    for (const test of suite.testsuite) {
+      if (test.status !== 'RUN') continue;
+      if (test.failures !== undefined) {
+        result.failed++;
+        result.failures.push(`${suite.name}.${test.name}`);
+      } else if (test.result === 'SKIPPED') result.skipped++;
+      else result.passed++;
+    }
+  }
+  return withExitStatus(result, ok, 'the unit tests');
+}
+
 /** The head of jest's report on a file, which may go on for pages of stack. */
 function firstLines(message) {
   const lines = message.split('\n').map((line) => line.trim());

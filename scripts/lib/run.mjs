@@ -1,13 +1,19 @@
 // Running commands and finding things, for the scripts of this folder. Only Node's own modules: some of these scripts
 // work before node_modules exists.
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants, realpathSync } from 'node:fs';
+import { accessSync, constants, readdirSync, realpathSync } from 'node:fs';
+import { homedir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 /** The root of the repository. */
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+
+/** A directory of the user's cache; it may not exist yet. */
+export function cacheDirectory(name) {
+  return path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'virtio-fs', name);
+}
 
 /** Runs a command with its output shown; throws if it fails. */
 export function run(command, args, options = {}) {
@@ -42,6 +48,13 @@ export function which(name, searchPath = process.env.PATH ?? '') {
 /** A tool of node_modules/.bin. */
 export function tool(name) {
   return path.join(ROOT, 'node_modules/.bin', name);
+}
+
+/** Every regular file below a directory. */
+export function filesBelow(directory) {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name));
 }
 
 /** Whether the module with this import.meta.url is the script that Node was started with. */

@@ -1,10 +1,11 @@
 // The stages of `npm test`. Each says what it needs and returns its result (results.mjs).
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { PACKAGES, ensureNodeModules, ensurePackages } from '../setup.mjs';
+import { fuzz } from '../fuzz.mjs';
 import { runTidy } from '../tidy.mjs';
-import { addResults, ctestResult, emptyResult, failure, jestResult } from './results.mjs';
+import { addResults, ctestResult, emptyResult, failure, jestResult, unitResult } from './results.mjs';
 import { ROOT, capture, run, tee, tool } from './run.mjs';
 
 const JOBS = String(availableParallelism());
@@ -48,16 +49,54 @@ function report(name) {
   return file;
 }
 
-async function nativeTests(preset, directory, { env = {}, prefix = [] } = {}) {
-  run('cmake', ['--preset', preset], { stdio: ['ignore', 'ignore', 'inherit'] });
-  run('cmake', ['--build', '--preset', preset, '-j', JOBS], { stdio: ['ignore', 'ignore', 'inherit'] });
-  const file = report(`${preset}-native.xml`);
-  const args = ['ctest', '--test-dir', directory, '--output-on-failure', '--no-tests=error', '-j', JOBS];
-  const [command, ...rest] = [...prefix, ...args, '--output-junit', file];
-  // A line per test that passed is noise: only failures and the summary are shown.
-  const hide = /^\s*(Start\s+\d+:|\d+\/\d+ Test\s+#\d+: .*Passed)/;
-  const { ok } = await tee(command, rest, { env: { ...process.env, ...env }, hide });
+/** Ends what hangs: all unit tests together take a minute under the slowest sanitizer. */
+const UNIT_SECONDS_MAX = 900;
+
+/**
+ * The unit tests of a build, or those that a filter of GoogleTest names, in as many processes as there are processors.
+ * One for each test, as ctest has it, takes minutes under a sanitizer, for starting alone.
+ */
+async function unitTests(name, directory, { env = {}, prefix = [], filter = '*' } = {}) {
+  // A line per test that passed is noise: only failures are shown.
+  const hide = /^(\[( RUN| {7}OK|-{10}|={10}| {2}PASSED {2})|Note: |Running main|\s*$)/;
+  const shards = Array.from({ length: availableParallelism() }, async (_, index) => {
+    const file = report(`${name}-native-${index}.json`);
+    const program = [path.join(directory, 'vfs_unit_tests'), `--gtest_filter=${filter}`, `--gtest_output=json:${file}`];
+    const [command, ...args] = [...prefix, 'timeout', '--signal=ABRT', String(UNIT_SECONDS_MAX), ...program];
+    const share = { GTEST_TOTAL_SHARDS: JOBS, GTEST_SHARD_INDEX: String(index) };
+    const { ok, output } = await tee(command, args, { env: { ...process.env, ...env, ...share }, hide });
+    return unitResult(file, ok, output);
+  });
+  const result = addResults(...(await Promise.all(shards)));
+  return result.passed + result.failed > 0 ? result : failure('no unit test ran');
+}
+
+/** Files that must not compile, and do without the misuse: tests of the compiler, so ctest runs them. */
+async function misuseTests(directory) {
+  const file = report('must-not-compile.xml');
+  const args = [
+    '--test-dir',
+    directory,
+    '--output-on-failure',
+    '--no-tests=error',
+    '-j',
+    JOBS,
+    '-R',
+    '^must_not_compile',
+  ];
+  const { ok } = await tee('ctest', [...args, '--output-junit', file], { hide: /^\s*(Start|\d+\/\d+ Test .*Passed)/ });
   return ctestResult(file, ok);
+}
+
+function buildNative() {
+  ensurePackages(PACKAGES.native, 'the native tests');
+  run('cmake', ['--preset', 'native'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  run('cmake', ['--build', '--preset', 'native', '-j', JOBS], { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
+async function nativeTests() {
+  buildNative();
+  return addResults(await unitTests('native', 'build-native'), await misuseTests('build-native'));
 }
 
 let testsCompiled;
@@ -86,17 +125,19 @@ async function jestTests(name, pattern, { env = {}, prefix = [] } = {}) {
   return addResults(compiled, jestResult(file, ok));
 }
 
+/** One build has both the unit tests and the addon: compiling the core takes as long as running the tests. */
 async function sanitized(name) {
   ensurePackages(PACKAGES.native, 'the native tests');
   const { flags, library, native, node } = SANITIZERS[name];
   const prefix = name === 'tsan' ? withoutRandomisation() : [];
-  const unit = await nativeTests(name, `build-${name}/native`, { env: native, prefix });
-  const addon = path.join(ROOT, `build-${name}/addon`);
-  run(tool('cmake-js'), ['compile', '--out', path.join(addon, 'build'), `--CDVFS_SANITIZE=${flags}`], {
+  const directory = path.join(ROOT, `build-${name}`);
+  const build = path.join(directory, 'build');
+  run(tool('cmake-js'), ['compile', '--out', build, `--CDVFS_SANITIZE=${flags}`, '--CDVFS_BUILD_TESTS=ON'], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
+  const unit = await unitTests(name, build, { env: native, prefix });
   const preload = capture('g++', [`-print-file-name=${library}`]).output.trim();
-  const env = { ...node, LD_PRELOAD: preload, VIRTIO_FS_PREBUILD: addon, VIRTIO_FS_SANITIZER: name };
+  const env = { ...node, LD_PRELOAD: preload, VIRTIO_FS_PREBUILD: directory, VIRTIO_FS_SANITIZER: name };
   return addResults(unit, await jestTests(`${name}-node`, ON_THE_HOST, { env, prefix }));
 }
 
@@ -118,10 +159,59 @@ function guests() {
   return jestTests('e2e', '(e2e/(uml|qemu)-|guests/)');
 }
 
+/** Whether the bench works and its report is complete. How long anything takes is not judged here. */
+function bench() {
+  run(process.execPath, ['--test', 'test/bench/bench.test.mjs']);
+  const counts = [[], ['--self']].map((more, i) => {
+    const file = report(`bench-${i}.json`);
+    const { ok, output } = capture(process.execPath, ['test/bench/bench.mjs', '--quick', '--json', file, ...more]);
+    if (!ok) throw new Error(`npm run bench -- --quick ${more.join(' ')} failed:\n${output}`);
+    return JSON.parse(readFileSync(file, 'utf8')).results.length;
+  });
+  return { ...emptyResult(), passed: counts[0] + counts[1] };
+}
+
 function programs() {
   run(process.execPath, ['scripts/guests.mjs']);
-  return jestTests('programs', 'e2e/(checks|ring|root|million)-');
+  ensurePackages(PACKAGES.programs, 'what guests are tried with');
+  return jestTests('programs', 'e2e/(checks|command|recover|ring|root|million)-');
 }
+
+/** The protocol's tests, with more random sequences than a run on every change has time for. */
+function vhostUser() {
+  const env = { VIRTIO_FS_PROPERTY_RUNS: process.env.VIRTIO_FS_PROPERTY_RUNS ?? '20' };
+  return jestTests('vhost-user', 'ts/(vhost-user/|real/vhost-user|real/reconnect|real/resume|real/shrunk)', { env });
+}
+
+/** What a guest, a frontend or a host does that means harm: the tests of the other stages that are about it, alone. */
+async function hostile() {
+  ensurePackages(PACKAGES.sandbox, 'the hostile tests');
+  const suites = [
+    'Targets/Corpus',
+    'Operations/FaultMatrix',
+    'FaultMatrix',
+    'ShortTransfers',
+    'FaultTest',
+    'BusGuard',
+    'ChainWalk',
+    'InFlight',
+    '*Stress',
+  ];
+  buildNative();
+  const native = await unitTests('hostile', 'build-native', { filter: suites.map((suite) => `${suite}*`).join(':') });
+  const library = [
+    'conformance/(hostile|chains|session|names|queues|labels-and-groups|killpriv|xattrmap)',
+    'ts/sandbox/(escape|confine-threads)',
+    'ts/vhost-user/property',
+    'ts/real/',
+    'loopback/lifecycle',
+    'stress/',
+  ];
+  return addResults(native, await jestTests('hostile', `(${library.join('|')})`));
+}
+
+/** The corpus has been run by the native tests; this is for new inputs. */
+const FUZZ_SECONDS = 30;
 
 /** Every cache mode, with and without writeback and file handles, but for the default, which has a stage of its own. */
 function conformanceConfigs() {
@@ -152,15 +242,21 @@ async function conformanceMatrix() {
  */
 export const STAGES = [
   { name: 'tidy', title: 'Formatting, layers, lists', run: tidy },
+  { name: 'native', title: 'Native unit tests', run: nativeTests },
   {
-    name: 'native',
-    title: 'Native unit tests',
+    name: 'ts',
+    title: 'TypeScript tests',
     run: () => {
-      ensurePackages(PACKAGES.native, 'the native tests');
-      return nativeTests('native', 'build-native');
+      ensurePackages(PACKAGES.sandbox, 'the tests of the sandbox');
+      return jestTests('ts', `(?!conformance/)${ON_THE_HOST}`);
     },
   },
-  { name: 'ts', title: 'TypeScript tests', run: () => jestTests('ts', `(?!conformance/)${ON_THE_HOST}`) },
+  {
+    name: 'vhost-user',
+    title: 'vhost-user sessions, and random sequences of messages',
+    run: vhostUser,
+    onDemand: true,
+  },
   {
     name: 'conformance',
     title: 'Conformance with plain system calls',
@@ -172,8 +268,20 @@ export const STAGES = [
     run: conformanceMatrix,
     onDemand: true,
   },
+  { name: 'bench', title: 'The bench, in its short form', run: bench },
   { name: 'asan', title: 'AddressSanitizer and UndefinedBehaviorSanitizer', run: () => sanitized('asan') },
   { name: 'tsan', title: 'ThreadSanitizer', run: () => sanitized('tsan') },
+  {
+    name: 'hostile',
+    title: 'Everything that means harm, alone',
+    run: hostile,
+    onDemand: true,
+  },
+  {
+    name: 'fuzz',
+    title: 'Fuzzing, for a short while',
+    run: () => fuzz(FUZZ_SECONDS, ['chain', 'server', 'operations', 'parsers']),
+  },
   { name: 'e2e', title: 'Real Linux guests', run: guests },
   { name: 'programs', title: 'Programs that people use, in real Linux guests', run: programs, onDemand: true },
   { name: 'prebuild', title: 'Prebuilt addons for x64 and arm64', run: prebuild },

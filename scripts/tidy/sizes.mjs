@@ -8,6 +8,7 @@ const FILE_LINES_MAX = 500;
 const FUNCTION_LINES_MAX = 70;
 /** `path` or `path:function`, and why it is better in one piece. */
 const EXCEPTIONS = new Map([
+  ['src-ts/cli/table.ts', 'one row for each option of the command, all of one shape'],
   ['src-ts/testing/fuse-client.ts', 'one short method for each operation of the ABI, all of one shape'],
 ]);
 

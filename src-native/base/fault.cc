@@ -30,6 +30,10 @@ const char* fault_message(Fault fault) {
       return "a malformed indirect descriptor table";
     case Fault::kTotalTooLarge:
       return "a descriptor chain of 4 GiB or more";
+    case Fault::kMemoryShrunk:
+      return "the file of guest memory was shrunk while it was mapped";
+    case Fault::kInFlightMismatch:
+      return "the region for requests in flight does not fit the queue";
     case Fault::kThreadNotReady:
       return "the host does not let the queue's thread have a file system context of its own";
   }

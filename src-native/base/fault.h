@@ -17,6 +17,8 @@ enum class Fault {
   kIndirectNotNegotiated,  // INDIRECT flag without the feature
   kBadIndirectTable,       // nested, empty, combined with NEXT, or a size that is no multiple of 16
   kTotalTooLarge,          // the chain's bytes do not fit 32 bits
+  kMemoryShrunk,           // the file of guest memory was shrunk, and a page of it is gone
+  kInFlightMismatch,       // the region for requests in flight does not fit the queue
   kThreadNotReady,         // not the peer's: the host refused the queue's thread what it needs (unshare, setgroups)
 };
 

@@ -2,11 +2,15 @@
 
 #include <linux/capability.h>
 #include <linux/falloc.h>
+#include <linux/magic.h>
 #include <linux/memfd.h>
+#include <linux/securebits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -37,6 +41,7 @@ namespace {
 thread_local unsigned countdown = 0;
 thread_local int error_to_return = 0;
 thread_local bool was_triggered = false;
+thread_local unsigned transfers_until_short = 0;
 }  // namespace
 
 void fail_call(unsigned nth, int error) {
@@ -53,6 +58,16 @@ int take() {
   if (countdown > 0) return 0;
   was_triggered = true;
   return error_to_return;
+}
+
+void shorten_transfer(unsigned nth) { transfers_until_short = nth; }
+
+std::span<const iovec> cut(std::span<const iovec> all, iovec& into) {
+  if (transfers_until_short == 0) return all;
+  --transfers_until_short;
+  if (transfers_until_short > 0 || all.empty()) return all;
+  into = {all.front().iov_base, (all.front().iov_len + 1) / 2};
+  return {&into, 1};
 }
 }  // namespace fault_injection
 #endif
@@ -89,10 +104,18 @@ Result<struct statfs> fstatfs(int fd) {
 }
 
 Result<std::size_t> preadv2(int fd, std::span<const iovec> to, std::int64_t offset, int flags) {
+#ifdef VFS_TESTING
+  iovec part{};
+  to = fault_injection::cut(to, part);
+#endif
   return attempt_size([&] { return ::preadv2(fd, to.data(), static_cast<int>(to.size()), offset, flags); });
 }
 
 Result<std::size_t> pwritev2(int fd, std::span<const iovec> from, std::int64_t offset, int flags) {
+#ifdef VFS_TESTING
+  iovec part{};
+  from = fault_injection::cut(from, part);
+#endif
   return attempt_size([&] { return ::pwritev2(fd, from.data(), static_cast<int>(from.size()), offset, flags); });
 }
 
@@ -190,6 +213,16 @@ Status eventfd_signal(int fd) {
   return Unit{};
 }
 
+void eventfd_signal_if_room(int fd) {
+  pollfd item{fd, POLLOUT, 0};
+  if (::poll(&item, 1, 0) == 1 && (item.revents & POLLOUT) != 0) static_cast<void>(eventfd_signal(fd).ok());
+}
+
+bool is_nonblocking(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  return flags != -1 && (flags & O_NONBLOCK) != 0;
+}
+
 void eventfd_drain(int fd) {
   std::uint64_t count = 0;
   // One read resets the counter. EAGAIN (somebody else drained it) is as good. The fd may be blocking when a frontend
@@ -256,6 +289,16 @@ std::size_t page_size() {
   return size;
 }
 
+Result<std::size_t> mapping_page_size(int fd) {
+  VFS_TRY(const auto about, fstatfs(fd));
+  const bool huge = static_cast<unsigned long>(about.f_type) == HUGETLBFS_MAGIC;
+  return huge ? static_cast<std::size_t>(about.f_bsize) : page_size();
+}
+
+Status replace_signal_action(int signal, const struct sigaction& action, struct sigaction& before) {
+  return attempt_status([&] { return ::sigaction(signal, &action, &before); });
+}
+
 void name_thread(std::string_view name) {
   char buffer[16] = {};
   name.copy(buffer, std::min<std::size_t>(name.size(), 15));
@@ -318,11 +361,6 @@ Status set_capabilities(const Capabilities& to) {
   return attempt_status([&] { return capset(to); });
 }
 
-Status restore_capabilities(const Capabilities& to) {
-  VFS_CHECK(retry([&] { return capset(to); }));
-  return Unit{};
-}
-
 bool has_effective_capability(int capability) {
   const auto sets = capabilities();
   return sets.ok() && ((sets.value().effective >> capability) & 1U) != 0;
@@ -333,6 +371,8 @@ Status set_effective_capabilities(std::uint64_t mask) {
   sets.effective = sets.permitted & mask;
   return set_capabilities(sets);
 }
+
+bool capabilities_follow_uid() { return (::prctl(PR_GET_SECUREBITS) & SECBIT_NO_SETUID_FIXUP) == 0; }
 
 IdSet user_ids() {
   IdSet ids{};
@@ -360,16 +400,28 @@ Result<ThreadCredentials> thread_credentials() {
   return ThreadCredentials{sets, user_ids(), group_ids(), {}};
 }
 
+namespace {
+
+// Not a fault point: after a failure nobody could go on.
+Status restore_capabilities(const Capabilities& to) {
+  VFS_CHECK(retry([&] { return capset(to); }));
+  return Unit{};
+}
+
+}  // namespace
+
 Status restore_thread_credentials(const ThreadCredentials& to) {
-  // Capabilities first, because they may be what allows the rest; and last, because the kernel raises all permitted
-  // ones when the effective uid becomes 0 again (capabilities(7), "Effect of user ID changes").
-  VFS_CHECK(restore_capabilities(to));
+  const auto is_own = [](const IdSet& ids) { return ids.effective == ids.real || ids.effective == ids.saved; };
+  // What the kernel raises is all that there was.
+  const bool raised = to.raised_by_uid && to.uid.effective == 0 && to.effective == to.permitted;
+  // Capabilities first where they are what allows the rest. And last, because the kernel changes them with the uid.
+  if (!raised || !is_own(to.uid) || !is_own(to.gid)) VFS_CHECK(restore_capabilities(to));
   VFS_CHECK(retry([&] { return ::syscall(SYS_setresuid, -1, to.uid.effective, -1); }));
   VFS_CHECK(retry([&] { return ::syscall(SYS_setresgid, -1, to.gid.effective, -1); }));
   if (to.groups.has_value()) {
     VFS_CHECK(retry([&] { return ::syscall(SYS_setgroups, to.groups->size(), to.groups->data()); }));
   }
-  return restore_capabilities(to);
+  return raised ? Status(Unit{}) : restore_capabilities(to);
 }
 
 Status clear_thread_attribute(int fd) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -87,6 +88,14 @@ Result<void*> map_shared(int fd, std::size_t length, std::uint64_t offset);
 void unmap(void* address, std::size_t length);
 Status dont_fork(void* address, std::size_t length);
 std::size_t page_size();
+// Bytes of a page of a mapping of this file: more than page_size() on hugetlbfs.
+Result<std::size_t> mapping_page_size(int fd);
+// sigaction(2); `before` gets what was there.
+Status replace_signal_action(int signal, const struct sigaction& action, struct sigaction& before);
+// Signals an eventfd that a peer has sent. A descriptor whose writer would have to wait is left alone.
+void eventfd_signal_if_room(int fd);
+// O_NONBLOCK of the open file description.
+bool is_nonblocking(int fd);
 
 // --- threads. Raw system calls: the glibc wrappers would change every thread of the process.
 void name_thread(std::string_view name);  // cut to 15 bytes, as the kernel wants
@@ -106,13 +115,13 @@ Result<Capabilities> capabilities();
 bool has_effective_capability(int capability);
 Status set_effective_capabilities(std::uint64_t mask);
 Status set_capabilities(const Capabilities& to);
-// Not a fault point: after a failure nobody could go on.
-Status restore_capabilities(const Capabilities& to);
 struct IdSet {
   std::uint32_t real;
   std::uint32_t effective;
   std::uint32_t saved;
 };
+// Whether the kernel changes capabilities with user ids, as it does unless told otherwise (SECBIT_NO_SETUID_FIXUP).
+bool capabilities_follow_uid();
 IdSet user_ids();
 IdSet group_ids();
 Result<std::vector<gid_t>> supplementary_groups();
@@ -121,6 +130,9 @@ struct ThreadCredentials : Capabilities {
   IdSet uid;
   IdSet gid;
   std::optional<std::vector<gid_t>> groups;  // none: they were not touched
+  // The effective uid was changed, and of the capabilities none but the effective ones: coming back to uid 0 raises all
+  // permitted ones (capabilities(7), "Effect of user ID changes on capabilities"). See capabilities_follow_uid.
+  bool raised_by_uid = false;
 };
 Result<ThreadCredentials> thread_credentials();
 // Effective ids, capabilities and groups. Not a fault point: after a failure nobody could go on.
@@ -132,11 +144,13 @@ Result<std::uint64_t> descriptor_limit();
 
 #ifdef VFS_TESTING
 // Makes the n-th wrapper call of this thread from now on (1: the next one) fail with `error`; 0 switches it off.
-// Wrappers that cannot fail (drains, closes by UniqueFd) do not count.
+// Wrappers that cannot fail (drains, closes by UniqueFd) do not count. EINTR is what a signal does: it is tried again.
 namespace fault_injection {
 void fail_call(unsigned nth, int error);
 // True if the armed call was reached since fail_call().
 bool triggered();
+// Makes the n-th preadv2() or pwritev2() of this thread from now on move a part only; 0 switches it off.
+void shorten_transfer(unsigned nth);
 }  // namespace fault_injection
 #endif
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cerrno>
+#include <utility>
 
 #include "base/result.h"
 #include "base/sys.h"
@@ -14,6 +15,8 @@ namespace vfs::sys {
 namespace fault_injection {
 // The error that this call shall fail with; 0: it is made.
 int take();
+// What of a transfer this call shall move; `into` holds it where that is less than all.
+std::span<const iovec> cut(std::span<const iovec> all, iovec& into);
 }  // namespace fault_injection
 #endif
 
@@ -31,9 +34,18 @@ Result<long> retry(Call call) {
 template <typename Call>
 Result<long> attempt(Call call) {
 #ifdef VFS_TESTING
-  if (const int injected = fault_injection::take(); injected != 0) return Errno(injected);
-#endif
+  const int injected = fault_injection::take();
+  if (injected != 0 && injected != EINTR) return Errno(injected);
+  // A signal comes before the call has done anything.
+  bool interrupted = injected == EINTR;
+  return retry([&]() -> long {
+    if (!std::exchange(interrupted, false)) return static_cast<long>(call());
+    errno = EINTR;
+    return -1;
+  });
+#else
   return retry(call);
+#endif
 }
 
 template <typename Call>

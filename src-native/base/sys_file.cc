@@ -1,6 +1,7 @@
 #include "base/sys_file.h"
 
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/sys_attempt.h"
@@ -18,6 +19,12 @@ Result<std::size_t> copy_file_range(int from, std::int64_t from_offset, int to, 
 
 Status syncfs(int fd) {
   return attempt_status([&] { return ::syncfs(fd); });
+}
+
+Result<mode_t> file_mode(int fd) {
+  struct stat out{};
+  VFS_CHECK(attempt_status([&] { return ::fstat(fd, &out); }));
+  return out.st_mode;
 }
 
 void sync_all() { ::sync(); }

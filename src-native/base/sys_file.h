@@ -2,6 +2,7 @@
 #pragma once
 
 #include <linux/fsverity.h>
+#include <sys/types.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +16,8 @@ namespace vfs::sys {
 Result<std::size_t> copy_file_range(int from, std::int64_t from_offset, int to, std::int64_t to_offset,
                                     std::size_t length);
 Status syncfs(int fd);
+// Type and permissions, also of what an O_PATH descriptor holds.
+Result<mode_t> file_mode(int fd);
 // Everything of every file system of the host.
 void sync_all();
 // `argument` is what the request reads or fills; it must be as long as the request's structure.

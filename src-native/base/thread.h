@@ -28,13 +28,18 @@ class Thread {
   // EAGAIN: no more threads or memory to be had.
   static Result<Thread> start(std::function<void()> body) {
     Thread thread;
-    auto owned = std::make_unique<std::function<void()>>(std::move(body));
+    auto owned = std::make_unique<Start>(Start{std::move(body), marked});
     const int error = pthread_create(&thread.handle_, nullptr, &Thread::main, owned.get());
     if (error != 0) return Errno(error);
     static_cast<void>(owned.release());  // main() owns it now
     thread.running_ = true;
     return thread;
   }
+
+  // A mark that threads pass on to those that they start. It says that what a thread has given up for good (sandbox/)
+  // was given up by the one that started it, and so here too.
+  static bool inherited_mark() { return marked; }
+  static void set_inherited_mark() { marked = true; }
 
   // Waits for its end. Idempotent.
   void join() {
@@ -43,10 +48,17 @@ class Thread {
 
  private:
   static void* main(void* argument) {
-    const std::unique_ptr<std::function<void()>> body(static_cast<std::function<void()>*>(argument));
-    (*body)();
+    const std::unique_ptr<Start> start(static_cast<Start*>(argument));
+    marked = start->mark;
+    start->body();
     return nullptr;
   }
+
+  struct Start {
+    std::function<void()> body;
+    bool mark;
+  };
+  static inline thread_local bool marked = false;
 
   pthread_t handle_{};
   bool running_ = false;

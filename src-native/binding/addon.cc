@@ -2,8 +2,10 @@
 #include <napi.h>
 
 #include "binding/device_object.h"
+#include "binding/dirty_log_object.h"
 #include "binding/environment.h"
 #include "binding/memory_object.h"
+#include "binding/sandbox_functions.h"
 #include "binding/socket_functions.h"
 #include "binding/tables.h"
 #include "binding/watcher.h"
@@ -13,7 +15,7 @@ namespace vfs::binding {
 namespace {
 
 // NATIVE_CONTRACT of src-ts/native/binding.ts.
-constexpr int kContract = 1;
+constexpr int kContract = 3;
 
 const char* sanitizer() {
 #if defined(__SANITIZE_ADDRESS__)
@@ -29,6 +31,7 @@ const char* sanitizer() {
 
 Environment::Environment(Napi::Env env)
     : memory_class(Napi::Persistent(MemoryObject::define(env))),
+      dirty_log_class(Napi::Persistent(DirtyLogObject::define(env))),
       device_class(Napi::Persistent(DeviceObject::define(env))),
       watch_class(Napi::Persistent(WatchObject::define(env))) {}
 
@@ -41,9 +44,11 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("memoryFromFds", Napi::Function::New<memory_from_fds>(env, "memoryFromFds"));
   exports.Set("memoryAllocate", Napi::Function::New<memory_allocate>(env, "memoryAllocate"));
   exports.Set("memoryBorrow", Napi::Function::New<memory_borrow>(env, "memoryBorrow"));
+  exports.Set("createDirtyLog", Napi::Function::New<create_dirty_log>(env, "createDirtyLog"));
   exports.Set("createDevice", Napi::Function::New<create_device>(env, "createDevice"));
   exports.Set("watch", Napi::Function::New<watch>(env, "watch"));
   define_socket_functions(env, exports);
+  define_sandbox_functions(env, exports);
   define_tables(env, exports);
   return exports;
 }

@@ -8,6 +8,7 @@
 #include "binding/environment.h"
 #include "binding/errors.h"
 #include "binding/memory_object.h"
+#include "binding/policy_options.h"
 #include "binding/share_options.h"
 
 namespace vfs::binding {
@@ -24,6 +25,11 @@ std::uint64_t to_u64(const Napi::Value& value) {
 
 std::uint32_t to_u32(const Napi::Value& value) { return value.As<Napi::Number>().Uint32Value(); }
 
+std::optional<GuestAddress> address_or_none(const Napi::Value& value) {
+  if (!value.IsBigInt()) return std::nullopt;
+  return GuestAddress{to_u64(value)};
+}
+
 virtio::QueueSetup queue_setup_from(const Napi::Object& given) {
   const std::int32_t next_used = given.Get("nextUsed").As<Napi::Number>().Int32Value();
   const std::uint64_t features = to_u64(given.Get("features"));
@@ -36,7 +42,19 @@ virtio::QueueSetup queue_setup_from(const Napi::Object& given) {
   if (next_used >= 0) setup.next_used = static_cast<std::uint16_t>(next_used);
   setup.event_idx = (features & kEventIdx) != 0;
   setup.indirect = (features & kIndirectDesc) != 0;
+  setup.used_log = address_or_none(given.Get("usedLog"));
+  if (given.Get("inFlight").IsObject()) {
+    const auto region = given.Get("inFlight").As<Napi::Object>();
+    setup.in_flight =
+        virtio::InFlightTable::Setup{.memory = MemoryObject::Unwrap(region.Get("memory").As<Napi::Object>())->memory(),
+                                     .start = GuestAddress{to_u64(region.Get("start"))},
+                                     .entries = static_cast<std::uint16_t>(to_u32(region.Get("entries")))};
+  }
   return setup;
+}
+
+bool has_closed_in_flight_region(const virtio::QueueSetup& setup) {
+  return setup.in_flight.has_value() && setup.in_flight->memory == nullptr;
 }
 
 // A duplicate, or none for -1.
@@ -96,9 +114,14 @@ Napi::Function DeviceObject::define(Napi::Env env) {
   return DefineClass(
       env, "NativeDevice",
       {InstanceMethod<&DeviceObject::start_queue>("startQueue"), InstanceMethod<&DeviceObject::stop_queue>("stopQueue"),
-       InstanceMethod<&DeviceObject::set_call>("setCall"), InstanceMethod<&DeviceObject::process_queue>("processQueue"),
-       InstanceMethod<&DeviceObject::end_session>("endSession"), InstanceMethod<&DeviceObject::stats>("stats"),
-       InstanceMethod<&DeviceObject::keep_fds>("keepFds"), InstanceMethod<&DeviceObject::close>("close")});
+       InstanceMethod<&DeviceObject::set_call>("setCall"), InstanceMethod<&DeviceObject::set_err>("setErr"),
+       InstanceMethod<&DeviceObject::set_memory>("setMemory"),
+       InstanceMethod<&DeviceObject::set_used_log>("setUsedLog"),
+       InstanceMethod<&DeviceObject::process_queue>("processQueue"),
+       InstanceMethod<&DeviceObject::set_policy>("setPolicy"), InstanceMethod<&DeviceObject::end_session>("endSession"),
+       InstanceMethod<&DeviceObject::stats>("stats"), InstanceMethod<&DeviceObject::keep_fds>("keepFds"),
+       InstanceMethod<&DeviceObject::landlock_version>("landlockVersion"),
+       InstanceMethod<&DeviceObject::resumed>("resumed"), InstanceMethod<&DeviceObject::close>("close")});
 }
 
 DeviceObject::DeviceObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DeviceObject>(info) {}
@@ -107,6 +130,7 @@ DeviceObject::~DeviceObject() { shut_down(); }
 
 Status DeviceObject::open(Napi::Env env, const device::DeviceOptions& options, Napi::Function on_event) {
   VFS_TRY(device_, device::Device::create(options, *this));
+  measures_latency_ = options.measure_latency;
   events_ = Events::New(env, on_event, "virtio-fs:device", 0, 1, this);
   events_.Unref(env);
   // Hooks run last in, first out: threads are gone before the thread-safe function that they call.
@@ -166,15 +190,20 @@ Napi::Value DeviceObject::start_queue(const Napi::CallbackInfo& info) {
   if (device_->has_queue(index)) return throw_code(env, "ERR_VIRTIOFS_QUEUE_RUNNING", "the queue is running");
   auto kick = duplicate_or_none(given.Get("kick"));
   auto call = duplicate_or_none(given.Get("call"));
-  if (!kick.ok()) return throw_system(env, kick.error(), "fcntl");
-  if (!call.ok()) return throw_system(env, call.error(), "fcntl");
+  auto err = duplicate_or_none(given.Get("err"));
+  for (const auto* fd : {&kick, &call, &err}) {
+    if (!fd->ok()) return throw_system(env, fd->error(), "fcntl");
+  }
   const virtio::QueueSetup setup = queue_setup_from(given);
-  UniqueFd kick_fd = std::move(kick).value();
-  if (!kick_fd.valid()) {
+  if (has_closed_in_flight_region(setup)) {
+    return throw_code(env, "ERR_VIRTIOFS_MEMORY_CLOSED", "the in-flight region has been closed");
+  }
+  device::Device::Notifiers notifiers{std::move(kick).value(), std::move(call).value(), std::move(err).value()};
+  if (!notifiers.kick.valid()) {
     device_->start_pumped(index, setup, memory);
     return env.Undefined();
   }
-  const Status started = device_->start_worker(index, setup, memory, std::move(kick_fd), std::move(call).value());
+  const Status started = device_->start_worker(index, setup, memory, std::move(notifiers));
   if (!started.ok()) return throw_system(env, started.error(), "pthread_create");
   return env.Undefined();
 }
@@ -187,12 +216,38 @@ Napi::Value DeviceObject::stop_queue(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(env, found);
 }
 
-Napi::Value DeviceObject::set_call(const Napi::CallbackInfo& info) {
+Napi::Value DeviceObject::set_event(const Napi::CallbackInfo& info, void (device::Worker::*set)(UniqueFd)) {
   const Napi::Env env = info.Env();
   if (!usable(env)) return env.Undefined();
-  auto call = duplicate_or_none(info[1]);
-  if (!call.ok()) return throw_system(env, call.error(), "fcntl");
-  return Napi::Boolean::New(env, device_->set_call(to_u32(info[0]), std::move(call).value()));
+  auto event = duplicate_or_none(info[1]);
+  if (!event.ok()) return throw_system(env, event.error(), "fcntl");
+  device::Worker* const worker = device_->worker(to_u32(info[0]));
+  if (worker != nullptr) (worker->*set)(std::move(event).value());
+  return Napi::Boolean::New(env, worker != nullptr);
+}
+
+Napi::Value DeviceObject::set_call(const Napi::CallbackInfo& info) {
+  return set_event(info, &device::Worker::set_call);
+}
+
+Napi::Value DeviceObject::set_err(const Napi::CallbackInfo& info) { return set_event(info, &device::Worker::set_err); }
+
+Napi::Value DeviceObject::set_memory(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!usable(env)) return env.Undefined();
+  const auto& memory = MemoryObject::Unwrap(info[1].As<Napi::Object>())->memory();
+  if (memory == nullptr) return throw_code(env, "ERR_VIRTIOFS_MEMORY_CLOSED", "the guest memory has been closed");
+  device::Worker* const worker = device_->worker(to_u32(info[0]));
+  if (worker != nullptr) worker->switch_memory(memory);
+  return Napi::Boolean::New(env, worker != nullptr);
+}
+
+Napi::Value DeviceObject::set_used_log(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!usable(env)) return env.Undefined();
+  device::Worker* const worker = device_->worker(to_u32(info[0]));
+  if (worker != nullptr) worker->set_used_log(address_or_none(info[1]));
+  return Napi::Boolean::New(env, worker != nullptr);
 }
 
 Napi::Value DeviceObject::process_queue(const Napi::CallbackInfo& info) {
@@ -219,10 +274,32 @@ Napi::Value DeviceObject::process_queue(const Napi::CallbackInfo& info) {
   return result;
 }
 
+Napi::Value DeviceObject::set_policy(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!usable(env)) return env.Undefined();
+  return Napi::Boolean::New(env, device_->set_policy(policy_from(info[0].As<Napi::Object>())));
+}
+
 Napi::Value DeviceObject::end_session(const Napi::CallbackInfo& info) {
   if (usable(info.Env())) device_->end_session();
   return info.Env().Undefined();
 }
+
+namespace {
+
+// What the contract calls NativeLatency.
+Napi::Object latency_of(Napi::Env env, const fuse::Counters::Snapshot& counters, std::size_t slot) {
+  Napi::Object latency = Napi::Object::New(env);
+  latency.Set("sumNs", Napi::Number::New(env, static_cast<double>(counters.latency_sums[slot])));
+  Napi::Array classes = Napi::Array::New(env, fuse::kLatencyClasses);
+  for (std::uint32_t i = 0; i < fuse::kLatencyClasses; ++i) {
+    classes.Set(i, Napi::Number::New(env, static_cast<double>(counters.latencies[slot][i])));
+  }
+  latency.Set("classes", classes);
+  return latency;
+}
+
+}  // namespace
 
 Napi::Value DeviceObject::stats(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -237,6 +314,7 @@ Napi::Value DeviceObject::stats(const Napi::CallbackInfo& info) {
     operation.Set("opcode", number(slot));
     operation.Set("count", number(stats.counters.operations[slot]));
     operation.Set("errors", number(stats.counters.errors[slot]));
+    if (measures_latency_) operation.Set("latency", latency_of(env, stats.counters, slot));
     operations.Set(operations.Length(), operation);
   };
   add("UNKNOWN", 0);
@@ -257,6 +335,31 @@ Napi::Value DeviceObject::keep_fds(const Napi::CallbackInfo& info) {
   Napi::Array array = Napi::Array::New(env);
   for (const int fd : device_->keep_fds()) array.Set(array.Length(), Napi::Number::New(env, fd));
   return array;
+}
+
+Napi::Value DeviceObject::resumed(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!usable(env)) return env.Undefined();
+  using Found = passthrough::SessionFile::Found;
+  const passthrough::Resumed& resumed = device_->resumed();
+  const char* const found = resumed.found == Found::kSession    ? "session"
+                            : resumed.found == Found::kUnusable ? "unusable"
+                                                                : "nothing";
+  Napi::Object object = Napi::Object::New(env);
+  const auto set = [&](const char* name, std::size_t count) {
+    object.Set(name, Napi::Number::New(env, static_cast<double>(count)));
+  };
+  object.Set("found", Napi::String::New(env, found));
+  set("inodes", resumed.inodes);
+  set("handles", resumed.handles);
+  set("lostInodes", resumed.lost_inodes);
+  set("lostHandles", resumed.lost_handles);
+  return object;
+}
+
+Napi::Value DeviceObject::landlock_version(const Napi::CallbackInfo& info) {
+  if (!usable(info.Env())) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), device_->landlock_version());
 }
 
 Napi::Value DeviceObject::close(const Napi::CallbackInfo& info) {

@@ -38,16 +38,24 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject>, private device::Devi
 
   Napi::Value start_queue(const Napi::CallbackInfo& info);
   Napi::Value stop_queue(const Napi::CallbackInfo& info);
+  Napi::Value set_event(const Napi::CallbackInfo& info, void (device::Worker::*set)(UniqueFd));
   Napi::Value set_call(const Napi::CallbackInfo& info);
+  Napi::Value set_err(const Napi::CallbackInfo& info);
+  Napi::Value set_memory(const Napi::CallbackInfo& info);
+  Napi::Value set_used_log(const Napi::CallbackInfo& info);
   Napi::Value process_queue(const Napi::CallbackInfo& info);
+  Napi::Value set_policy(const Napi::CallbackInfo& info);
   Napi::Value end_session(const Napi::CallbackInfo& info);
   Napi::Value stats(const Napi::CallbackInfo& info);
+  Napi::Value resumed(const Napi::CallbackInfo& info);
+  Napi::Value landlock_version(const Napi::CallbackInfo& info);
   Napi::Value keep_fds(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
   std::unique_ptr<device::Device> device_;  // null: closed
   Events events_;
   int awaited_stops_ = 0;
+  bool measures_latency_ = false;
 };
 
 Napi::Value create_device(const Napi::CallbackInfo& info);

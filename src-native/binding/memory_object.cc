@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "binding/dirty_log_object.h"
 #include "binding/environment.h"
 #include "binding/errors.h"
 
@@ -15,20 +16,23 @@ std::uint64_t to_u64(const Napi::Value& value) {
   return value.As<Napi::BigInt>().Uint64Value(&lossless);
 }
 
+GuestMemory::RegionSpec region_from(const Napi::Object& region, bool with_fd) {
+  GuestMemory::RegionSpec spec{};
+  spec.address = GuestAddress{to_u64(region.Get("guestAddress"))};
+  spec.size = static_cast<std::uint64_t>(region.Get("size").As<Napi::Number>().Int64Value());
+  spec.fd = -1;
+  if (with_fd) {
+    spec.fd = region.Get("fd").As<Napi::Number>().Int32Value();
+    spec.offset = static_cast<std::uint64_t>(region.Get("offset").As<Napi::Number>().Int64Value());
+  }
+  return spec;
+}
+
 std::vector<GuestMemory::RegionSpec> regions_from(const Napi::Value& value, bool with_fds) {
   const auto array = value.As<Napi::Array>();
   std::vector<GuestMemory::RegionSpec> regions;
   for (std::uint32_t i = 0; i < array.Length(); ++i) {
-    const auto region = array.Get(i).As<Napi::Object>();
-    GuestMemory::RegionSpec spec{};
-    spec.address = GuestAddress{to_u64(region.Get("guestAddress"))};
-    spec.size = static_cast<std::uint64_t>(region.Get("size").As<Napi::Number>().Int64Value());
-    spec.fd = -1;
-    if (with_fds) {
-      spec.fd = region.Get("fd").As<Napi::Number>().Int32Value();
-      spec.offset = static_cast<std::uint64_t>(region.Get("offset").As<Napi::Number>().Int64Value());
-    }
-    regions.push_back(spec);
+    regions.push_back(region_from(array.Get(i).As<Napi::Object>(), with_fds));
   }
   return regions;
 }
@@ -41,7 +45,9 @@ Napi::Value created(Napi::Env env, Result<std::shared_ptr<GuestMemory>> memory) 
 }  // namespace
 
 Napi::Value memory_from_fds(const Napi::CallbackInfo& info) {
-  return created(info.Env(), GuestMemory::from_fds(regions_from(info[0], true)));
+  std::shared_ptr<DirtyLog> log;
+  if (info[1].IsObject()) log = DirtyLogObject::Unwrap(info[1].As<Napi::Object>())->log();
+  return created(info.Env(), GuestMemory::from_fds(regions_from(info[0], true), std::move(log)));
 }
 
 Napi::Value memory_allocate(const Napi::CallbackInfo& info) {
@@ -56,7 +62,9 @@ Napi::Function MemoryObject::define(Napi::Env env) {
   return DefineClass(
       env, "NativeMemory",
       {InstanceAccessor<&MemoryObject::region_count>("regionCount"), InstanceMethod<&MemoryObject::buffer>("buffer"),
-       InstanceMethod<&MemoryObject::fd>("fd"), InstanceMethod<&MemoryObject::exclude_from_fork>("excludeFromFork"),
+       InstanceMethod<&MemoryObject::fd>("fd"), InstanceMethod<&MemoryObject::with_region>("withRegion"),
+       InstanceMethod<&MemoryObject::without_region>("withoutRegion"),
+       InstanceMethod<&MemoryObject::exclude_from_fork>("excludeFromFork"),
        InstanceMethod<&MemoryObject::release>("release")});
 }
 
@@ -68,11 +76,14 @@ Napi::Object MemoryObject::create(Napi::Env env, std::shared_ptr<GuestMemory> me
 
 MemoryObject::MemoryObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<MemoryObject>(info) {}
 
+bool MemoryObject::usable(Napi::Env env) {
+  if (memory_ != nullptr) return true;
+  throw_code(env, "ERR_VIRTIOFS_MEMORY_CLOSED", "the guest memory has been closed");
+  return false;
+}
+
 bool MemoryObject::usable(Napi::Env env, std::size_t region) {
-  if (memory_ == nullptr) {
-    throw_code(env, "ERR_VIRTIOFS_MEMORY_CLOSED", "the guest memory has been closed");
-    return false;
-  }
+  if (!usable(env)) return false;
   if (region >= memory_->region_count()) {
     throw_code(env, "ERR_VIRTIOFS_INVALID_ARGUMENT", "there is no such mapped region");
     return false;
@@ -101,9 +112,19 @@ Napi::Value MemoryObject::fd(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), memory_->region_fd(region));
 }
 
+Napi::Value MemoryObject::with_region(const Napi::CallbackInfo& info) {
+  if (!usable(info.Env())) return info.Env().Undefined();
+  return created(info.Env(), memory_->with_region(region_from(info[0].As<Napi::Object>(), true)));
+}
+
+Napi::Value MemoryObject::without_region(const Napi::CallbackInfo& info) {
+  const std::size_t region = info[0].As<Napi::Number>().Uint32Value();
+  if (!usable(info.Env(), region)) return info.Env().Undefined();
+  return create(info.Env(), memory_->without_region(region));
+}
+
 Napi::Value MemoryObject::exclude_from_fork(const Napi::CallbackInfo& info) {
-  if (memory_ == nullptr)
-    return throw_code(info.Env(), "ERR_VIRTIOFS_MEMORY_CLOSED", "the guest memory has been closed");
+  if (!usable(info.Env())) return info.Env().Undefined();
   if (const Status done = memory_->exclude_from_fork(); !done.ok()) {
     return throw_system(info.Env(), done.error(), "madvise");
   }

@@ -22,9 +22,12 @@ class MemoryObject : public Napi::ObjectWrap<MemoryObject> {
   Napi::Value region_count(const Napi::CallbackInfo& info);
   Napi::Value buffer(const Napi::CallbackInfo& info);
   Napi::Value fd(const Napi::CallbackInfo& info);
+  Napi::Value with_region(const Napi::CallbackInfo& info);
+  Napi::Value without_region(const Napi::CallbackInfo& info);
   Napi::Value exclude_from_fork(const Napi::CallbackInfo& info);
   Napi::Value release(const Napi::CallbackInfo& info);
   // Throws and returns false after release(), or if there is no such region.
+  bool usable(Napi::Env env);
   bool usable(Napi::Env env, std::size_t region);
 
   std::shared_ptr<GuestMemory> memory_;

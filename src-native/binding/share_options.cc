@@ -4,37 +4,15 @@
 #include <utility>
 #include <vector>
 
+#include "binding/given.h"
+#include "binding/policy_options.h"
+#include "binding/sandbox_functions.h"
+
 namespace vfs::binding {
 
 namespace {
 
 namespace pt = passthrough;
-
-// Reads the properties of an object by name.
-class Given {
- public:
-  explicit Given(const Napi::Object& object) : object_(object) {}
-
-  std::string text(const char* name) const { return object_.Get(name).As<Napi::String>().Utf8Value(); }
-  bool flag(const char* name) const { return object_.Get(name).As<Napi::Boolean>().Value(); }
-  std::uint32_t number(const char* name) const { return object_.Get(name).As<Napi::Number>().Uint32Value(); }
-  std::uint64_t nanoseconds(const char* milliseconds) const {
-    return static_cast<std::uint64_t>(object_.Get(milliseconds).As<Napi::Number>().DoubleValue() * 1e6 + 0.5);
-  }
-  Given object(const char* name) const { return Given(object_.Get(name).As<Napi::Object>()); }
-
-  // What make(Given) says of each element of an array.
-  template <typename Make>
-  auto list(const char* name, Make make) const {
-    std::vector<decltype(make(*this))> made;
-    const auto array = object_.Get(name).As<Napi::Array>();
-    for (std::uint32_t i = 0; i < array.Length(); ++i) made.push_back(make(Given(array.Get(i).As<Napi::Object>())));
-    return made;
-  }
-
- private:
-  Napi::Object object_;
-};
 
 pt::CachePolicy cache_policy(const std::string& name) {
   if (name == "never") return pt::CachePolicy::kNever;
@@ -105,8 +83,14 @@ device::DeviceOptions device_options_from(const Napi::Object& object) {
   options.request_queues = given.number("requestQueues");
   options.pool_threads = given.number("poolThreads");
   options.write_bytes_max = given.number("maxWrite");
+  options.measure_latency = given.flag("measureLatency");
+  options.confinement = confinement_from(object.Get("confinement").As<Napi::Object>());
+  if (const Napi::Value policy = object.Get("policy"); policy.IsObject()) {
+    options.policy = policy_from(policy.As<Napi::Object>());
+  }
   pt::PassthroughOptions& share = options.share;
   share.root = given.text("sharedDir");
+  share.session_fd = given.integer("sessionFd");
   share.entry_timeout_ns = given.nanoseconds("entryTimeoutMs");
   share.attr_timeout_ns = given.nanoseconds("attrTimeoutMs");
   share.negative_timeout_ns = given.nanoseconds("negativeTimeoutMs");
@@ -124,6 +108,8 @@ device::DeviceOptions device_options_from(const Napi::Object& object) {
   share.xattr_map = xattr_map(given);
   share.posix_acl = given.flag("posixAcl");
   share.security_ctx = given.flag("securityCtx");
+  share.require_posix_acl = given.flag("requirePosixAcl");
+  share.require_security_ctx = given.flag("requireSecurityCtx");
   share.killpriv = kill_priv(given.text("killpriv"));
   share.posix_locks = given.flag("posixLocks");
   share.flock = given.flag("flock");
@@ -134,6 +120,10 @@ device::DeviceOptions device_options_from(const Napi::Object& object) {
   share.identity.gids = id_map<pt::GidMap>(given.object("gidRanges"));
   share.identity.override_stat = given.flag("overrideStat");
   share.identity.rules = given.list("ugidMap", path_rule);
+  share.identity.registered_rules_max = given.number("maxDynamicPerm");
+  share.registered_xattrs_max = given.number("maxDynamicXattr");
+  share.privileged_quota_uids = given.numbers("privilegedQuotaUids");
+  share.zero_message_open = given.flag("zeroMessageOpen");
   return options;
 }
 

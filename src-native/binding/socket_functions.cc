@@ -1,17 +1,23 @@
 #include "binding/socket_functions.h"
 
 #include <fcntl.h>
+#include <grp.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/sys.h"
+#include "base/sys_sandbox.h"
+#include "binding/environment.h"
 #include "binding/errors.h"
 
 namespace vfs::binding {
@@ -94,6 +100,45 @@ Napi::Value socket_pair(const Napi::CallbackInfo& info) {
   pair.Set(0U, Napi::Number::New(env, fds[0]));
   pair.Set(1U, Napi::Number::New(env, fds[1]));
   return pair;
+}
+
+// One of the integers that getsockopt knows of a socket; nothing if `fd` is none.
+std::optional<int> socket_property(int fd, int name) {
+  int value = 0;
+  socklen_t size = sizeof(value);
+  if (::getsockopt(fd, SOL_SOCKET, name, &value, &size) != 0) return std::nullopt;
+  return value;
+}
+
+Napi::Value socket_adopt(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const int fd = int_of(info[0]);
+  const bool is_ours = socket_property(fd, SO_DOMAIN) == AF_UNIX && socket_property(fd, SO_TYPE) == SOCK_STREAM;
+  if (!is_ours) return env.Undefined();
+  // Whoever made it may have left it inheritable, or blocking: an accept would then stop the JavaScript thread.
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || ::fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+    return throw_system(env, Errno(errno), "fcntl");
+  }
+  const bool listens = socket_property(fd, SO_ACCEPTCONN).value_or(0) != 0;
+  return Napi::String::New(env, listens ? "listening" : "connected");
+}
+
+Napi::Value datagram_connect(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::string path = info[0].As<Napi::String>().Utf8Value();
+  sockaddr_un address;
+  if (!socket_address(env, path, address)) return env.Undefined();
+  auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
+  if (path.front() == '@') {
+    // An abstract address has a NUL there, and ends where its size says.
+    address.sun_path[0] = '\0';
+    size -= 1;
+  }
+  UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | kSocketFlags, 0));
+  if (!fd.valid()) return throw_system(env, Errno(errno), "socket", path);
+  if (::connect(fd.get(), generic(address), size) != 0) return throw_system(env, Errno(errno), "connect", path);
+  return Napi::Number::New(env, fd.release());
 }
 
 // The descriptors of a received message, for the caller to own.
@@ -179,10 +224,55 @@ Napi::Value duplicate_fd(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), std::move(fd).value().release());
 }
 
+// flock(2) for writing, without waiting. False: somebody else has it.
+Napi::Value lock_file(const Napi::CallbackInfo& info) {
+  const Status locked = sys::flock(int_of(info[0]), LOCK_EX);
+  if (!locked.ok() && locked.error() != Errno(EAGAIN)) return throw_system(info.Env(), locked.error(), "flock");
+  return Napi::Boolean::New(info.Env(), locked.ok());
+}
+
+Napi::Value own_fd(const Napi::CallbackInfo& info) {
+  const int number = int_of(info[0]);
+  UniqueFd& owned = Environment::of(info.Env()).fds[number];
+  // One that somebody else has closed is the new owner's, under the same number.
+  static_cast<void>(owned.release());
+  owned = UniqueFd(number);
+  return info.Env().Undefined();
+}
+
 Napi::Value close_fd(const Napi::CallbackInfo& info) {
-  const Status closed = sys::close(UniqueFd(int_of(info[0])));
+  auto& owned = Environment::of(info.Env()).fds;
+  const auto found = owned.find(int_of(info[0]));
+  UniqueFd fd = found == owned.end() ? UniqueFd(int_of(info[0])) : std::move(found->second);
+  if (found != owned.end()) owned.erase(found);
+  const Status closed = sys::close(std::move(fd));
   if (!closed.ok()) return throw_system(info.Env(), closed.error(), "close");
   return info.Env().Undefined();
+}
+
+Napi::Value set_file_limit(const Napi::CallbackInfo& info) {
+  const Status set = sys::set_descriptor_limit(static_cast<std::uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+  if (!set.ok()) return throw_system(info.Env(), set.error(), "setrlimit");
+  return info.Env().Undefined();
+}
+
+Napi::Value group_id(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::string name = info[0].As<Napi::String>().Utf8Value();
+  // A group with many members needs much room.
+  constexpr std::size_t kRoomMax = 1U << 20;
+  std::vector<char> room(4096);
+  group entry{};
+  group* found = nullptr;
+  int error = 0;
+  while ((error = ::getgrnam_r(name.c_str(), &entry, room.data(), room.size(), &found)) == ERANGE) {
+    if (room.size() >= kRoomMax) break;
+    room.resize(room.size() * 2);
+  }
+  if (found != nullptr) return Napi::Number::New(env, found->gr_gid);
+  // What some name services say instead of "there is no such group" (getgrnam(3)).
+  if (error == 0 || error == ENOENT || error == ESRCH) return env.Undefined();
+  return throw_system(env, Errno(error), "getgrnam_r", name);
 }
 
 Napi::Value raise_file_limit(const Napi::CallbackInfo& info) {
@@ -204,7 +294,13 @@ void define_socket_functions(Napi::Env env, Napi::Object exports) {
   exports.Set("socketSend", Napi::Function::New<socket_send>(env, "socketSend"));
   exports.Set("eventfd", Napi::Function::New<eventfd>(env, "eventfd"));
   exports.Set("duplicateFd", Napi::Function::New<duplicate_fd>(env, "duplicateFd"));
+  exports.Set("lockFile", Napi::Function::New<lock_file>(env, "lockFile"));
+  exports.Set("ownFd", Napi::Function::New<own_fd>(env, "ownFd"));
   exports.Set("closeFd", Napi::Function::New<close_fd>(env, "closeFd"));
+  exports.Set("socketAdopt", Napi::Function::New<socket_adopt>(env, "socketAdopt"));
+  exports.Set("datagramConnect", Napi::Function::New<datagram_connect>(env, "datagramConnect"));
+  exports.Set("setFileLimit", Napi::Function::New<set_file_limit>(env, "setFileLimit"));
+  exports.Set("groupId", Napi::Function::New<group_id>(env, "groupId"));
   exports.Set("raiseFileLimit", Napi::Function::New<raise_file_limit>(env, "raiseFileLimit"));
 }
 

@@ -20,32 +20,58 @@ std::string thread_name(const std::string& tag, unsigned index) {
   return name += suffix;
 }
 
+std::unique_ptr<policy::PolicyFs> policy_over(fuse::FileSystem& below, const DeviceOptions& options) {
+  if (!options.policy.has_value()) return nullptr;
+  return std::make_unique<policy::PolicyFs>(
+      below, policy::PolicyOptions{.policy = *options.policy, .open_atomic = options.share.open_atomic});
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Device>> Device::create(const DeviceOptions& options, DeviceObserver& observer) {
   VFS_TRY(auto fs, passthrough::PassthroughFs::create(options.share));
-  return std::unique_ptr<Device>(new Device(options, std::move(fs), observer));
+  VFS_TRY(auto confinement, sandbox::ThreadConfinement::prepare(options.confinement, options.share.root));
+  return std::unique_ptr<Device>(new Device(options, std::move(fs), std::move(confinement), observer));
 }
 
-Device::Device(const DeviceOptions& options, std::unique_ptr<passthrough::PassthroughFs> fs, DeviceObserver& observer)
+Device::Device(const DeviceOptions& options, std::unique_ptr<passthrough::PassthroughFs> fs,
+               sandbox::ThreadConfinement confinement, DeviceObserver& observer)
     : tag_(options.tag),
       observer_(observer),
       fs_(std::move(fs)),
-      server_(*fs_,
-              fuse::ServerOptions{.write_bytes_max = options.write_bytes_max, .read_only = options.share.read_only}),
-      pool_("v_fs:" + options.tag, options.pool_threads, &passthrough::prepare_thread),
-      lot_("v_fs:" + options.tag, &passthrough::prepare_thread) {
+      confinement_(std::move(confinement)),
+      policy_(policy_over(*fs_, options)),
+      server_(policy_ != nullptr ? static_cast<fuse::FileSystem&>(*policy_) : *fs_,
+              fuse::ServerOptions{.write_bytes_max = options.write_bytes_max,
+                                  .read_only = options.share.read_only,
+                                  .measure_latency = options.measure_latency}),
+      pool_("v_fs:" + options.tag, options.pool_threads, prepare_thread()),
+      lot_("v_fs:" + options.tag, prepare_thread()) {
   server_.set_canceller(&interrupts_);
   fs_->set_unparker(&lot_);
+  server_.resume_session();
 }
 
 Device::~Device() { close(); }
 
+PrepareThread Device::prepare_thread() const {
+  // The threads are gone before the device is.
+  return [this]() -> Status {
+    VFS_CHECK(passthrough::prepare_thread());
+    return confinement_.apply();
+  };
+}
+
 Status Device::start_worker(unsigned index, const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory,
-                            UniqueFd kick, UniqueFd call) {
+                            Notifiers notifiers) {
   VFS_ASSERT(!has_queue(index));
-  Worker::Setup worker_setup{thread_name(tag_, index), setup,           std::move(memory),
-                             std::move(kick),          std::move(call), &passthrough::prepare_thread};
+  Worker::Setup worker_setup{.name = thread_name(tag_, index),
+                             .queue = setup,
+                             .memory = std::move(memory),
+                             .kick = std::move(notifiers.kick),
+                             .call = std::move(notifiers.call),
+                             .prepare_thread = prepare_thread(),
+                             .err = std::move(notifiers.err)};
   WorkerEvents events{[this, index](Fault fault) { observer_.queue_failed(index, fault); },
                       [this, index] { observer_.queue_stopped(index); }};
   VFS_TRY(workers_[index], Worker::start(std::move(worker_setup), server_, pool_, lot_, std::move(events)));
@@ -88,10 +114,14 @@ virtio::QueueState Device::reap(unsigned index) {
   return state;
 }
 
-bool Device::set_call(unsigned index, UniqueFd call) {
+Worker* Device::worker(unsigned index) {
   const auto found = workers_.find(index);
-  if (found == workers_.end()) return false;
-  found->second->set_call(std::move(call));
+  return found == workers_.end() ? nullptr : found->second.get();
+}
+
+bool Device::set_policy(const policy::PolicySource& policy) {
+  if (policy_ == nullptr) return false;
+  policy_->replace(policy);
   return true;
 }
 

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -15,6 +16,8 @@
 #include "device/thread_pool.h"
 #include "device/worker.h"
 #include "passthrough/passthrough_fs.h"
+#include "policy/policy_fs.h"
+#include "sandbox/thread_confinement.h"
 
 namespace vfs::device {
 
@@ -23,7 +26,11 @@ struct DeviceOptions {
   unsigned request_queues;  // besides the hiprio queue; any number
   unsigned pool_threads;
   std::uint32_t write_bytes_max = 1U << 20;  // of one WRITE or READ; a whole number of pages
+  bool measure_latency = false;
   passthrough::PassthroughOptions share;
+  sandbox::ConfinementOptions confinement;  // of the threads; a pumped queue has none
+  // What the guest may see and do. Without one nothing is asked, and none can be given later.
+  std::optional<policy::PolicySource> policy = std::nullopt;
 };
 
 class DeviceObserver {
@@ -67,9 +74,14 @@ class Device {
 
   // Whether a queue with this index exists, started and not yet reaped.
   bool has_queue(unsigned index) const { return workers_.contains(index) || pumped_.contains(index); }
-  // The index must be free. `call` may be none.
+  // The index must be free. `call` and `err` may be none.
+  struct Notifiers {
+    UniqueFd kick;
+    UniqueFd call;
+    UniqueFd err = {};
+  };
   Status start_worker(unsigned index, const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory,
-                      UniqueFd kick, UniqueFd call);
+                      Notifiers notifiers);
   // A queue without a thread: see PumpedQueue.
   void start_pumped(unsigned index, const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory);
   PumpedQueue* pumped_queue(unsigned index);
@@ -78,21 +90,32 @@ class Device {
   bool stop_queue(unsigned index);
   // Takes a stopped queue away and says where another may go on. Waits if it has not stopped yet.
   virtio::QueueState reap(unsigned index);
-  bool set_call(unsigned index, UniqueFd call);
+  // Of queues with a thread; null: no such queue.
+  Worker* worker(unsigned index);
+
+  // Replaces the policy. False: the device was made without one.
+  bool set_policy(const policy::PolicySource& policy);
 
   // See fuse::Server::end_session.
   void end_session() { server_.end_session(); }
+  const passthrough::Resumed& resumed() const { return fs_->resumed(); }
   DeviceStats stats() const;
   std::vector<int> keep_fds() const { return fs_->keep_fds(); }
+  // Of its threads; 0: Landlock was not asked for, or the kernel has none.
+  int landlock_version() const { return confinement_.landlock_version(); }
   // Stops and reaps everything. Idempotent.
   void close();
 
  private:
-  Device(const DeviceOptions& options, std::unique_ptr<passthrough::PassthroughFs> fs, DeviceObserver& observer);
+  Device(const DeviceOptions& options, std::unique_ptr<passthrough::PassthroughFs> fs,
+         sandbox::ThreadConfinement confinement, DeviceObserver& observer);
+  PrepareThread prepare_thread() const;
 
   const std::string tag_;
   DeviceObserver& observer_;
   std::unique_ptr<passthrough::PassthroughFs> fs_;
+  const sandbox::ThreadConfinement confinement_;
+  const std::unique_ptr<policy::PolicyFs> policy_;  // null: the guest talks to fs_ itself
   fuse::Server server_;
   ThreadPool pool_;
   ParkingLot lot_;

@@ -17,8 +17,8 @@ constexpr std::chrono::milliseconds kPauseMax{20};
 
 }  // namespace
 
-ParkingLot::ParkingLot(std::string name, Status (*prepare_thread)())
-    : name_(std::move(name)), prepare_thread_(prepare_thread) {
+ParkingLot::ParkingLot(std::string name, PrepareThread prepare_thread)
+    : name_(std::move(name)), prepare_thread_(std::move(prepare_thread)) {
   list_.previous = &list_;
   list_.next = &list_;
 }

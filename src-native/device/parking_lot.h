@@ -22,6 +22,7 @@
 
 #include "base/result.h"
 #include "base/thread.h"
+#include "device/prepare_thread.h"
 #include "fuse/server.h"
 
 namespace vfs::device {
@@ -62,7 +63,7 @@ class ParkingLot final : public fuse::Unparker {
   static constexpr std::chrono::milliseconds kIdle{2000};
 
   // `prepare_thread` as in ThreadPool. The thread is started when a task comes that is not pumped.
-  ParkingLot(std::string name, Status (*prepare_thread)());
+  ParkingLot(std::string name, PrepareThread prepare_thread);
   ~ParkingLot();
 
   // Takes a task that would have to wait; it may be abandoned before this returns. EINTR: it has been cancelled
@@ -117,7 +118,7 @@ class ParkingLot final : public fuse::Unparker {
   bool cancelled_before(std::uint64_t unique);
 
   const std::string name_;
-  Status (*const prepare_thread_)();
+  const PrepareThread prepare_thread_;
 
   mutable std::mutex mutex_;  // guards all below; no task is tried while it is held
   std::condition_variable wake_;

@@ -1,6 +1,9 @@
 #include "device/queue_engine.h"
 
+#include <algorithm>
 #include <utility>
+
+#include "fuse/repeat.h"
 
 namespace vfs::device {
 
@@ -47,21 +50,70 @@ QueueEngine::Slot& QueueEngine::take_slot(std::uint16_t head) {
   Slot& slot = *free_.back();
   free_.pop_back();
   slot.head = head;
+  slot.epoch = epoch_;
   return slot;
 }
 
 void QueueEngine::put_back(Slot& slot) {
   queue_.push_used(slot.head, slot.written);
   free_.push_back(&slot);
+  if (slot.epoch != epoch_) release_retired(slot.epoch);
+}
+
+void QueueEngine::switch_memory(std::shared_ptr<GuestMemory> memory) {
+  {
+    const std::lock_guard lock(offer_mutex_);
+    offered_ = std::move(memory);
+    memory_offered_.store(true, std::memory_order_release);
+  }
+  wake_();
+}
+
+// `popped`: chains that have been taken and are no request yet.
+Result<Unit, Fault> QueueEngine::take_offered_memory(std::uint32_t popped) {
+  std::shared_ptr<GuestMemory> memory;
+  {
+    const std::lock_guard lock(offer_mutex_);
+    memory = std::exchange(offered_, nullptr);
+    memory_offered_.store(false, std::memory_order_relaxed);
+  }
+  VFS_TRY(std::shared_ptr<GuestMemory> before, queue_.replace_memory(std::move(memory)));
+  std::uint32_t users = queue_.in_flight() - popped;
+  for (const RetiredMemory& retired : retired_) users -= retired.users;
+  if (users > 0) retired_.push_back({epoch_, users, std::move(before)});
+  ++epoch_;
+  return Unit{};
+}
+
+void QueueEngine::release_retired(std::uint32_t epoch) {
+  const auto retired =
+      std::find_if(retired_.begin(), retired_.end(), [epoch](const auto& each) { return each.epoch == epoch; });
+  VFS_ASSERT(retired != retired_.end());
+  if (--retired->users == 0) retired_.erase(retired);
+}
+
+bool QueueEngine::memory_shrunk() {
+  bus_errors_ = BusGuard::hits();
+  return queue_.memory().damaged();
 }
 
 Result<std::size_t, Fault> QueueEngine::serve(std::size_t limit) {
   std::size_t taken = 0;
+  if (memory_offered_.load(std::memory_order_acquire)) VFS_CHECK(take_offered_memory(0));
   while (taken < limit) {
+    // What a ring of zeros says is not the driver's word.
+    if (BusGuard::hits() != bus_errors_ && memory_shrunk()) return Fault::kMemoryShrunk;
     const auto head = queue_.pop();
     if (!head.ok()) return head.error();
     if (!head.value().has_value()) break;
     ++taken;
+    // After the look at the ring: a chain that was offered later than a memory may lie in it.
+    if (memory_offered_.load(std::memory_order_acquire)) {
+      if (const auto switched = take_offered_memory(1); !switched.ok()) {
+        queue_.push_used(*head.value(), 0);
+        return switched.error();
+      }
+    }
     Slot& slot = take_slot(*head.value());
     if (queue_.walk(slot.head, slot.ranges).ok()) {
       begin(slot);
@@ -80,13 +132,27 @@ void QueueEngine::begin(Slot& slot) {
   slot.request.start(Chain(slot.ranges.reader(memory), slot.ranges.writer(memory), Completion(*this, {&slot})));
   const auto wait = server_.receive(slot.request, counters_);
   if (!wait.has_value()) return;
+  const virtio::InFlightTable* table = queue_.in_flight_table();
+  // A device before us began it and did not live to say how it ended.
+  if (table != nullptr && table->was_begun(slot.head)) return server_.refuse(slot.request, Errno(EIO), counters_);
   if (*wait == fuse::Wait::kPark) {
-    if (server_.serve(slot.request, false, counters_) == fuse::Progress::kWouldWait) park(slot);
+    if (serve_request(slot, false, counters_) == fuse::Progress::kWouldWait) park(slot);
     return;
   }
   if (pool_ != nullptr && *wait == fuse::Wait::kMay) return offload(slot);
   const bool may_wait = pool_ == nullptr || *wait == fuse::Wait::kNever;
-  if (server_.serve(slot.request, may_wait, counters_) == fuse::Progress::kWouldWait) offload(slot);
+  if (serve_request(slot, may_wait, counters_) == fuse::Progress::kWouldWait) offload(slot);
+}
+
+// On whichever thread serves the request. Once it is done the slot may be another request's.
+fuse::Progress QueueEngine::serve_request(Slot& slot, bool may_wait, fuse::Counters& counters) {
+  const virtio::InFlightTable* table = queue_.in_flight_table();
+  if (table == nullptr || fuse::repeatable(slot.request)) return server_.serve(slot.request, may_wait, counters);
+  const std::uint16_t head = slot.head;
+  table->set_begun(head, true);
+  const fuse::Progress progress = server_.serve(slot.request, may_wait, counters);
+  if (progress == fuse::Progress::kWouldWait) table->set_begun(head, false);
+  return progress;
 }
 
 void QueueEngine::offload(Slot& slot) {
@@ -115,10 +181,10 @@ void QueueEngine::forget_parked() {
 }
 
 bool QueueEngine::Slot::try_again(fuse::Counters& counters) {
-  return engine->server_.serve(request, false, counters) == fuse::Progress::kDone;
+  return engine->serve_request(*this, false, counters) == fuse::Progress::kDone;
 }
 
-void QueueEngine::Slot::run(fuse::Counters& counters) { engine->server_.serve(request, true, counters); }
+void QueueEngine::Slot::run(fuse::Counters& counters) { engine->serve_request(*this, true, counters); }
 
 void QueueEngine::Slot::abandon(Errno reason, fuse::Counters& counters) {
   engine->server_.refuse(request, reason, counters);

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -30,6 +31,11 @@ class QueueEngine final : public CompletionSink, public std::enable_shared_from_
   // The calling thread is the owner from now on. See Virtqueue::attach.
   Result<Unit, Fault> attach();
   bool attached() const { return attached_; }
+
+  // From any thread: chains that the driver offers from now on are in another memory, which has the ring at the same
+  // place. Those in flight keep theirs. The owner is woken, so that it lets go of the old one.
+  void switch_memory(std::shared_ptr<GuestMemory> memory);
+  void set_used_log(std::optional<GuestAddress> address) { queue_.set_used_log(address); }
 
   // Takes and serves up to `limit` chains. Returns how many were taken.
   Result<std::size_t, Fault> serve(std::size_t limit);
@@ -69,11 +75,23 @@ class QueueEngine final : public CompletionSink, public std::enable_shared_from_
     virtio::ChainRanges ranges;
     std::uint32_t written = 0;
     std::uint16_t head = 0;
+    std::uint32_t epoch = 0;  // which memory the chain is in
     bool parked = false;
     Slot* next_completed = nullptr;
   };
 
+  // A memory that was replaced while requests used it.
+  struct RetiredMemory {
+    std::uint32_t epoch;
+    std::uint32_t users;
+    std::shared_ptr<GuestMemory> memory;
+  };
+
   Slot& take_slot(std::uint16_t head);
+  Result<Unit, Fault> take_offered_memory(std::uint32_t popped);
+  void release_retired(std::uint32_t epoch);
+  bool memory_shrunk();
+  fuse::Progress serve_request(Slot& slot, bool may_wait, fuse::Counters& counters);
   void begin(Slot& slot);
   void offload(Slot& slot);
   void park(Slot& slot);
@@ -94,6 +112,13 @@ class QueueEngine final : public CompletionSink, public std::enable_shared_from_
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Slot*> free_;
   std::atomic<Slot*> completed_{nullptr};  // finished by other threads, newest first
+
+  std::mutex offer_mutex_;  // guards offered_; nothing else is taken while it is held
+  std::shared_ptr<GuestMemory> offered_;
+  std::atomic<bool> memory_offered_{false};
+  std::uint32_t epoch_ = 0;
+  std::vector<RetiredMemory> retired_;  // never more than there are requests in flight
+  std::uint64_t bus_errors_ = 0;        // in the process, when our memory was last looked at
 };
 
 }  // namespace vfs::device

@@ -6,9 +6,9 @@
 
 namespace vfs::device {
 
-ThreadPool::ThreadPool(std::string name, unsigned threads_max, Status (*prepare_thread)(),
+ThreadPool::ThreadPool(std::string name, unsigned threads_max, PrepareThread prepare_thread,
                        std::chrono::milliseconds idle)
-    : name_(std::move(name)), prepare_thread_(prepare_thread), idle_time_(idle) {
+    : name_(std::move(name)), prepare_thread_(std::move(prepare_thread)), idle_time_(idle) {
   for (unsigned i = 0; i < threads_max; ++i) workers_.push_back(std::make_unique<Worker>());
 }
 

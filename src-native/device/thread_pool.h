@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "base/thread.h"
+#include "device/prepare_thread.h"
 #include "fuse/server.h"
 
 namespace vfs::device {
@@ -40,7 +41,7 @@ class ThreadPool final : public fuse::Canceller {
 
   // `prepare_thread` runs first on each thread; if it fails the thread ends for good, and with no thread left tasks are
   // abandoned with its error. `idle`: how long a thread waits for a task before it ends.
-  ThreadPool(std::string name, unsigned threads_max, Status (*prepare_thread)(),
+  ThreadPool(std::string name, unsigned threads_max, PrepareThread prepare_thread,
              std::chrono::milliseconds idle = kIdle);
   ~ThreadPool();
 
@@ -68,7 +69,7 @@ class ThreadPool final : public fuse::Canceller {
   void abandon_all(Errno reason);
 
   const std::string name_;
-  Status (*const prepare_thread_)();
+  const PrepareThread prepare_thread_;
   const std::chrono::milliseconds idle_time_;
 
   mutable std::mutex mutex_;  // guards all below; no task runs while it is held

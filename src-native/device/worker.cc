@@ -21,7 +21,8 @@ constexpr std::uint64_t kStop = 2;
 
 }  // namespace
 
-Worker::Worker(Setup setup, WorkerEvents events) : setup_(std::move(setup)), events_(std::move(events)) {}
+Worker::Worker(Setup setup, WorkerEvents events)
+    : setup_(std::move(setup)), events_(std::move(events)), call_may_block_(!sys::is_nonblocking(setup_.call.get())) {}
 
 Result<std::unique_ptr<Worker>> Worker::start(Setup setup, fuse::Server& server, ThreadPool& pool, ParkingLot& lot,
                                               WorkerEvents events) {
@@ -66,14 +67,32 @@ void Worker::set_call(UniqueFd call) {
   {
     const std::lock_guard lock(call_mutex_);
     setup_.call = std::move(call);
+    call_may_block_ = !sys::is_nonblocking(setup_.call.get());
   }
   signal_call();
 }
 
 void Worker::signal_call() {
   const std::lock_guard lock(call_mutex_);
+  if (!setup_.call.valid()) return;
+  // Who has made it blocking and full would keep this thread for ever; the driver has a wake-up waiting anyway.
+  if (call_may_block_) return sys::eventfd_signal_if_room(setup_.call.get());
   // A failure (a frontend that closed its end) concerns the frontend alone.
-  if (setup_.call.valid()) static_cast<void>(sys::eventfd_signal(setup_.call.get()).ok());
+  static_cast<void>(sys::eventfd_signal(setup_.call.get()).ok());
+}
+
+void Worker::set_err(UniqueFd err) {
+  {
+    const std::lock_guard lock(call_mutex_);
+    setup_.err = std::move(err);
+    if (!broken_) return;
+  }
+  signal_err();
+}
+
+void Worker::signal_err() {
+  const std::lock_guard lock(call_mutex_);
+  if (setup_.err.valid()) sys::eventfd_signal_if_room(setup_.err.get());
 }
 
 void Worker::run() {
@@ -84,6 +103,9 @@ void Worker::run() {
   } else if (const auto attached = engine_->attach(); !attached.ok()) {
     fail(attached.error());
   } else {
+    // The device before us may have been killed between showing what was finished and calling for it. With EVENT_IDX no
+    // later completion would make up for that.
+    if (setup_.queue.in_flight.has_value()) signal_call();
     while (!stopping_.load(std::memory_order_relaxed) && serve_ring()) wait_for_events();
   }
   finish_in_flight();
@@ -127,6 +149,13 @@ void Worker::finish_in_flight() {
   }
 }
 
-void Worker::fail(Fault fault) { events_.failed(fault); }
+void Worker::fail(Fault fault) {
+  {
+    const std::lock_guard lock(call_mutex_);
+    broken_ = true;
+  }
+  signal_err();
+  events_.failed(fault);
+}
 
 }  // namespace vfs::device

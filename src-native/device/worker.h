@@ -10,6 +10,7 @@
 
 #include "base/thread.h"
 #include "base/unique_fd.h"
+#include "device/prepare_thread.h"
 #include "device/queue_engine.h"
 
 namespace vfs::device {
@@ -31,7 +32,8 @@ class Worker {
     std::shared_ptr<GuestMemory> memory;
     UniqueFd kick;
     UniqueFd call;  // may be none: the driver polls
-    Status (*prepare_thread)();
+    PrepareThread prepare_thread;
+    UniqueFd err = {};  // may be none
   };
 
   // Starts the thread. Errors: of eventfd, epoll and thread creation. What is wrong with the ring, the `failed` event
@@ -46,6 +48,10 @@ class Worker {
   virtio::QueueState stop();
   // Replaces the call eventfd. The driver gets one call, because one may just have gone to the old one.
   void set_call(UniqueFd call);
+  // Replaces the eventfd that is signalled when the ring breaks; at once, if it is broken.
+  void set_err(UniqueFd err);
+  void switch_memory(std::shared_ptr<GuestMemory> memory) { engine_->switch_memory(std::move(memory)); }
+  void set_used_log(std::optional<GuestAddress> address) { engine_->set_used_log(address); }
   void add_to(fuse::Counters::Snapshot& sum) const { engine_->counters().add_to(sum); }
 
  private:
@@ -57,6 +63,7 @@ class Worker {
   void finish_in_flight();
   void fail(Fault fault);
   void signal_call();
+  void signal_err();
 
   Setup setup_;
   const WorkerEvents events_;
@@ -65,7 +72,9 @@ class Worker {
   UniqueFd epoll_;
   std::atomic<bool> stopping_{false};
   std::shared_ptr<QueueEngine> engine_;
-  std::mutex call_mutex_;  // guards setup_.call; nothing else is taken while it is held
+  std::mutex call_mutex_;  // guards setup_.call, setup_.err and these two; nothing else is taken while it is held
+  bool call_may_block_;
+  bool broken_ = false;
   Thread thread_;
 };
 

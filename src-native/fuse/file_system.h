@@ -11,6 +11,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 
 #include "base/result.h"
 #include "fuse/abi.h"
@@ -24,6 +26,17 @@ namespace vfs::fuse {
 struct Negotiated {
   std::uint32_t minor = 0;
   std::uint64_t flags = 0;  // init_flag bits that both sides have
+
+  bool has(std::uint64_t flag) const { return (flags & flag) != 0; }
+};
+
+// What another process must know to go on with a session: what INIT has settled, and from what.
+struct SessionTerms {
+  std::uint32_t minor;
+  std::uint32_t write_bytes_max;
+  std::uint64_t offered;  // by the guest
+  std::uint64_t wanted;   // by the file system
+  std::uint64_t flags;    // that both sides have
 };
 
 // Who asks, and how: the fields of the request header that a handler may look at.
@@ -37,6 +50,7 @@ struct Call {
   // False: return kWouldWait instead of waiting for a disk or a lock.
   bool may_wait;
   Negotiated negotiated;
+  std::uint64_t unique = 0;  // the request's number
 };
 
 // Where READDIR and READDIRPLUS put their entries. False: no room, the entry and all after it are not taken.
@@ -71,6 +85,18 @@ class Unparker {
   ~Unparker() = default;
 };
 
+// Hears of what resume() has brought back.
+class ResumedObjects {
+ public:
+  // Where it was found last; no name: nobody knows.
+  virtual void node(std::uint64_t id, std::uint64_t lookups, bool is_directory, std::uint64_t parent,
+                    std::string_view name) = 0;
+  virtual void handle(std::uint64_t id, bool appends) = 0;
+
+ protected:
+  ~ResumedObjects() = default;
+};
+
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
@@ -78,6 +104,16 @@ class FileSystem {
   // A new session begins: everything of the one before is forgotten. Returns the init_flag bits that it wants of
   // those offered by the guest. EIO and the like: the session does not begin.
   virtual Result<std::uint64_t> init(std::uint32_t session, std::uint64_t offered) = 0;
+  // What init() has led to; before any request of the session is served.
+  virtual void session_begun(const SessionTerms&) {}
+  // Goes on, as `session`, with one that a process before this one did not end, if there is one and `fits` says that
+  // the server can. Before the first request.
+  virtual std::optional<SessionTerms> resume([[maybe_unused]] std::uint32_t session,
+                                             [[maybe_unused]] const std::function<bool(const SessionTerms&)>& fits) {
+    return std::nullopt;
+  }
+  // After resume() has gone on with a session, and before the first request.
+  virtual void list_resumed(ResumedObjects&) const {}
   // The session ends: all nodes and handles go. Also called without a request when the device is reset.
   virtual void destroy() = 0;
 
@@ -143,6 +179,8 @@ class FileSystem {
   virtual Result<abi::LkOut> getlk(const Call&, const abi::LkIn&) { return Errno(ENOSYS); }
   virtual Status setlk(const Call&, const abi::LkIn&) { return Errno(ENOSYS); }
   virtual Status setlkw(const Call&, const abi::LkIn&) { return Errno(ENOSYS); }
+  // The request with this number, which may have been answered kWouldWait by setlkw, is not going to be tried again.
+  virtual void stops_waiting(std::uint64_t /*unique*/) {}
   // What the ioctl itself fails with is IoctlAnswer::result; an Errno is for requests that never got so far. ENOTTY:
   // there is no such ioctl here.
   struct IoctlAnswer {

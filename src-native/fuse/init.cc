@@ -71,8 +71,26 @@ Result<abi::InitOut> Server::begin_session(const abi::InitIn& in, std::uint32_t 
   session_.flags.store(flags, std::memory_order_relaxed);
   const std::uint32_t bytes_max = transfer_max(options_, flags);
   session_.write_bytes_max.store(bytes_max, std::memory_order_relaxed);
+  fs_.session_begun({minor, bytes_max, offered, wanted, flags});
   session_.active.store(true, std::memory_order_release);
   return agreement(in, minor, flags, bytes_max);
+}
+
+void Server::resume_session() {
+  const std::lock_guard lock(session_change_);
+  const std::uint32_t number = session_.number.load(std::memory_order_relaxed) + 1;
+  // The guest has been promised what INIT answered. A server that would answer something else cannot go on.
+  const auto terms = fs_.resume(number, [this](const SessionTerms& kept) {
+    return kept.minor >= abi::kMinorVersionMin && kept.minor <= abi::kKernelMinorVersion &&
+           kept.flags == (kept.offered & (kept.wanted | kServerFlags)) &&
+           kept.write_bytes_max == transfer_max(options_, kept.flags);
+  });
+  if (!terms.has_value()) return;
+  session_.number.store(number, std::memory_order_release);
+  session_.minor.store(terms->minor, std::memory_order_relaxed);
+  session_.flags.store(terms->flags, std::memory_order_relaxed);
+  session_.write_bytes_max.store(terms->write_bytes_max, std::memory_order_relaxed);
+  session_.active.store(true, std::memory_order_release);
 }
 
 }  // namespace vfs::fuse

@@ -8,6 +8,7 @@
 // back; after it the request may be in use for another one already, so it is the last thing that anybody does with it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <vector>
 
@@ -46,6 +47,9 @@ class Request {
   void set_row(const OpRow* row) { row_ = row; }
   std::uint32_t session() const { return session_; }
   void set_session(std::uint32_t session) { session_ = session; }
+  // When it was taken in, if latencies are measured.
+  std::chrono::steady_clock::time_point started() const { return started_; }
+  void set_started(std::chrono::steady_clock::time_point now) { started_ = now; }
 
   // --- the handler's side
   Decoder decoder() const;
@@ -91,6 +95,7 @@ class Request {
   std::uint32_t extension_bytes_ = 0;  // of body_
   Outcome outcome_;
   std::uint64_t moved_bytes_ = 0;
+  std::chrono::steady_clock::time_point started_;
 };
 
 }  // namespace vfs::fuse

@@ -6,6 +6,10 @@ void Counters::add_to(Snapshot& sum) const {
   for (std::size_t i = 0; i < kOpSlots; ++i) {
     sum.operations[i] += operations_[i].load(std::memory_order_relaxed);
     sum.errors[i] += errors_[i].load(std::memory_order_relaxed);
+    sum.latency_sums[i] += latency_sums_[i].load(std::memory_order_relaxed);
+    for (std::size_t c = 0; c < kLatencyClasses; ++c) {
+      sum.latencies[i][c] += latencies_[i][c].load(std::memory_order_relaxed);
+    }
   }
   sum.bytes_read += bytes_read_.load(std::memory_order_relaxed);
   sum.bytes_written += bytes_written_.load(std::memory_order_relaxed);
@@ -25,6 +29,7 @@ Errno Server::admit(const Request& request) const {
 }
 
 std::optional<Wait> Server::receive(Request& request, Counters& counters) {
+  if (options_.measure_latency) request.set_started(std::chrono::steady_clock::now());
   if (!request.take_header()) {
     drop(request, counters);
     return std::nullopt;
@@ -67,11 +72,16 @@ Progress Server::serve(Request& request, bool may_wait, Counters& counters) {
 }
 
 // Counts what happened and lets go of the request, which may be another one's from then on.
-void Server::finish(Request& request, Counters& counters) {
+void Server::finish(Request& request, Counters& counters) const {
   VFS_ASSERT(request.answered());
   const OpRow* row = request.row();
   const Outcome outcome = request.outcome();
   counters.count(op_slot(row), outcome.error != 0);
+  if (options_.measure_latency) {
+    const auto took = std::chrono::steady_clock::now() - request.started();
+    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(took).count();
+    counters.count_latency(op_slot(row), static_cast<std::uint64_t>(ns));
+  }
   if (row != nullptr && outcome.error == 0) {
     if (row->opcode == abi::Opcode::kRead) counters.count_read(request.moved_bytes());
     if (row->opcode == abi::Opcode::kWrite) counters.count_written(request.moved_bytes());
@@ -86,9 +96,11 @@ void Server::drop(Request& request, Counters& counters) {
 }
 
 void Server::refuse(Request& request, Errno error, Counters& counters) {
-  if (request.row() != nullptr && request.row()->answer == Answer::kSilent) {
+  const OpRow* row = request.row();
+  if (row != nullptr && row->answer == Answer::kSilent) {
     request.finish_silent();
   } else {
+    if (row != nullptr && row->wait == Wait::kPark) fs_.stops_waiting(request.header().unique);
     request.finish_error(error);
   }
   finish(request, counters);
@@ -109,7 +121,8 @@ Call Server::call_of(const Request& request, bool may_wait) const {
       header.pid,
       request.session(),
       may_wait,
-      Negotiated{session_.minor.load(std::memory_order_relaxed), session_.flags.load(std::memory_order_relaxed)}};
+      Negotiated{session_.minor.load(std::memory_order_relaxed), session_.flags.load(std::memory_order_relaxed)},
+      header.unique};
 }
 
 }  // namespace vfs::fuse

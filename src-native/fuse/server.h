@@ -6,6 +6,8 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
+#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -32,7 +34,17 @@ struct ServerOptions {
   std::uint32_t write_bytes_max = 1U << 20;
   // Operations that write (Effect::kWrite) are answered with EROFS.
   bool read_only = false;
+  // How long requests take is measured, which costs two readings of the clock for each.
+  bool measure_latency = false;
 };
+
+// Latencies are counted in classes of doubling width: class i holds what took less than 2^(10 + i) ns and is in no
+// class before; the last one also holds all that took longer (more than 4 s).
+inline constexpr std::size_t kLatencyClasses = 24;
+constexpr std::size_t latency_class(std::uint64_t ns) {
+  const auto width = static_cast<std::size_t>(std::bit_width(ns >> 10));
+  return width < kLatencyClasses ? width : kLatencyClasses - 1;
+}
 
 // Counters of one thread: that thread alone writes them, anybody reads them.
 class Counters {
@@ -44,6 +56,10 @@ class Counters {
   void count_read(std::uint64_t bytes) { bump(bytes_read_, bytes); }
   void count_written(std::uint64_t bytes) { bump(bytes_written_, bytes); }
   void count_dropped() { bump(dropped_, 1); }
+  void count_latency(std::size_t slot, std::uint64_t ns) {
+    bump(latency_sums_[slot], ns);
+    bump(latencies_[slot][latency_class(ns)], 1);
+  }
 
   struct Snapshot {
     std::array<std::uint64_t, kOpSlots> operations{};
@@ -51,6 +67,8 @@ class Counters {
     std::uint64_t bytes_read = 0;
     std::uint64_t bytes_written = 0;
     std::uint64_t dropped = 0;
+    std::array<std::uint64_t, kOpSlots> latency_sums{};  // ns
+    std::array<std::array<std::uint64_t, kLatencyClasses>, kOpSlots> latencies{};
   };
   void add_to(Snapshot& sum) const;
 
@@ -64,6 +82,8 @@ class Counters {
   std::atomic<std::uint64_t> bytes_read_{0};
   std::atomic<std::uint64_t> bytes_written_{0};
   std::atomic<std::uint64_t> dropped_{0};
+  std::array<std::atomic<std::uint64_t>, kOpSlots> latency_sums_{};
+  std::array<std::array<std::atomic<std::uint64_t>, kLatencyClasses>, kOpSlots> latencies_{};
 };
 
 class Server {
@@ -83,6 +103,9 @@ class Server {
 
   // Drops what the guest holds; requests are refused until the next INIT.
   void end_session();
+
+  // Goes on with the session of a process before this one, if the file system has kept it. Before the first request.
+  void resume_session();
 
   void set_canceller(Canceller* canceller) { canceller_ = canceller; }
 
@@ -104,7 +127,7 @@ class Server {
   };
 
   Errno admit(const Request& request) const;
-  static void finish(Request& request, Counters& counters);
+  void finish(Request& request, Counters& counters) const;
   static void drop(Request& request, Counters& counters);
 
   FileSystem& fs_;

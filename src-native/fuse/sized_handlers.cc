@@ -47,7 +47,7 @@ Progress handle_setxattr(Server& server, Request& request, bool may_wait) {
   Decoder decoder = request.decoder();
   const auto set = [&]() -> Status {
     abi::SetxattrIn in{};
-    if ((call.negotiated.flags & abi::init_flag::kSetxattrExt) != 0) {
+    if (call.negotiated.has(abi::init_flag::kSetxattrExt)) {
       VFS_TRY(in, decoder.take<abi::SetxattrIn>());
     } else {
       VFS_TRY(const auto compat, decoder.take<abi::SetxattrInCompat>());

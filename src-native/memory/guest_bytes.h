@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "base/assert.h"
 #include "base/bytes.h"
@@ -62,6 +63,16 @@ class GuestBytes {
   }
   void store_ordered(std::size_t offset, std::uint16_t value) const {
     std::atomic_ref<std::uint16_t>(field_at(offset)).store(value, std::memory_order_seq_cst);
+  }
+
+  // For what a process that comes after this one may find (virtio/in_flight_table.h): earlier stores are made before
+  // it. The caller has checked that the field is aligned in this process, too.
+  template <typename T>
+    requires std::is_unsigned_v<T>
+  void store_release(std::size_t offset, T value) const {
+    check(offset, sizeof(T));
+    // SAFETY: as in field_at, with the alignment of T.
+    std::atomic_ref<T>(*reinterpret_cast<T*>(start_ + offset)).store(value, std::memory_order_release);
   }
 
   bool aligned(std::size_t alignment) const { return reinterpret_cast<std::uintptr_t>(start_) % alignment == 0; }

@@ -86,6 +86,10 @@ class GuestWriter : public GuestCursor {
   // after short reads until the end of the file. kWouldWait if `flags` has RWF_NOWAIT and the data is not at hand;
   // the cursor is where it was then, and the call can be repeated. EOPNOTSUPP as preadv2(2) says.
   Result<std::size_t> read_from_file(int fd, std::int64_t offset, std::uint32_t length, int flags);
+
+ private:
+  // Tells the memory that the kernel has written the next bytes, and advances past them.
+  void mark_written(std::uint32_t bytes);
 };
 
 }  // namespace vfs

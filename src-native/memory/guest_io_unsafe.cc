@@ -90,6 +90,14 @@ GuestWriter GuestWriter::split_front(std::uint32_t length) {
   return front;
 }
 
+void GuestWriter::mark_written(std::uint32_t bytes) {
+  while (bytes > 0) {
+    const GuestRange part = next(bytes);
+    memory_->written(part);
+    bytes -= part.length;
+  }
+}
+
 Result<std::size_t> GuestReader::write_to_file(int fd, std::int64_t offset, std::uint32_t length, int flags) {
   std::size_t done = 0;
   length = std::min(length, remaining_);
@@ -122,17 +130,15 @@ Result<std::size_t> GuestWriter::read_from_file(int fd, std::int64_t offset, std
     const auto got = sys::preadv2(fd, std::span(segments).first(gathered.count), offset, flags);
     if (!got.ok()) {
       if (got.error() == Errno(EAGAIN) && (flags & RWF_NOWAIT) != 0) return kWouldWait;
+      // The kernel may have put something there before it failed: it counts as written.
+      GuestWriter(position).mark_written(gathered.bytes);
       // What was read before the error is an answer; the error comes again with the next request.
       if (done == 0) return got.error();
       break;
     }
     if (got.value() == 0) break;  // the end of the file
     const auto bytes = static_cast<std::uint32_t>(got.value());
-    for (std::uint32_t left = bytes; left > 0;) {
-      const GuestRange part = position.next(left);
-      memory_->written(part);
-      left -= part.length;
-    }
+    position.mark_written(bytes);
     done += bytes;
     offset += bytes;
     length -= bytes;

@@ -3,8 +3,8 @@
 // Kinds: regions mapped from the frontend's descriptors, regions in memfds of our own, and borrowed memory, which an
 // emulator lends for one pump at a time because it may move between two (DESIGN §2).
 //
-// Threading: mapped regions never change after creation, so any thread may call window(). Borrowed memory is used by
-// one thread, between attach() and detach().
+// Threading: mapped regions never change after creation, so any thread may call window(); with a region more or less it
+// is another memory, which shares the mappings. Borrowed memory is used by one thread, between attach() and detach().
 // Ownership: reference counted; a queue keeps its memory mapped until its last request has been answered.
 #pragma once
 
@@ -13,9 +13,11 @@
 #include <optional>
 #include <vector>
 
+#include "base/bus_guard.h"
 #include "base/fault.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "memory/dirty_log.h"
 #include "memory/guest_address.h"
 #include "memory/guest_bytes.h"
 
@@ -41,10 +43,16 @@ class GuestMemory {
   };
 
   // Maps each region. Errors are those of dup and mmap; EINVAL: a region that is empty, wraps, overlaps another, or
-  // reaches beyond the end of its file (touching that would be SIGBUS).
-  static Result<std::shared_ptr<GuestMemory>> from_fds(const std::vector<RegionSpec>& regions);
+  // reaches beyond the end of its file (a file that shrinks later is what BusGuard is for). `log`: every write is
+  // marked there while it is on.
+  static Result<std::shared_ptr<GuestMemory>> from_fds(const std::vector<RegionSpec>& regions,
+                                                       std::shared_ptr<DirtyLog> log = nullptr);
   // The same in zero-filled memfds of our own; fd and offset are ignored.
   static Result<std::shared_ptr<GuestMemory>> allocate(std::vector<RegionSpec> regions);
+  // This memory with one region more, the last in the order given, or with one less; for mapped memory. The mappings
+  // are shared, and so is the log; descriptors are not taken over. Errors as of from_fds.
+  Result<std::shared_ptr<GuestMemory>> with_region(const RegionSpec& region) const;
+  std::shared_ptr<GuestMemory> without_region(std::size_t index) const;
   // No memory yet: see attach().
   static std::shared_ptr<GuestMemory> borrow();
 
@@ -58,7 +66,12 @@ class GuestMemory {
   // Every writer of guest memory says so, after the write.
   void written(GuestRange range) const {
     if (observer_ != nullptr) observer_->guest_memory_written(range);
+    if (log_ != nullptr && log_->active()) log_->mark(range.address.value, range.length);
   }
+  // Null: there is none.
+  DirtyLog* log() const { return log_.get(); }
+  // Somebody has shrunk the file of a region, and we have met the hole.
+  bool damaged() const;
 
   bool borrowed() const { return borrowed_; }
   // Lends `bytes`, whose first is guest address `base`, until detach(). Only for borrowed memory.
@@ -75,22 +88,33 @@ class GuestMemory {
   Status exclude_from_fork();
 
  private:
+  struct Mapping {
+    Mapping(void* address, std::size_t bytes) : start(address), size(bytes) {}
+    ~Mapping();
+    Mapping(const Mapping&) = delete;
+    Mapping& operator=(const Mapping&) = delete;
+
+    void* start;  // page aligned
+    std::size_t size;
+    BusGuard guard;
+  };
   struct Region {
     GuestAddress address;
     std::uint64_t size;
     std::byte* start;
     UniqueFd fd;
-    void* mapping;  // page aligned, for munmap; null if borrowed
-    std::size_t mapping_size;
+    std::shared_ptr<Mapping> mapping;  // null if borrowed
   };
 
   GuestMemory() = default;
   Status map_region(const RegionSpec& spec, UniqueFd fd);
+  void insert(Region region);
 
   std::vector<Region> regions_;  // by address
   std::vector<std::size_t> given_order_;
   bool borrowed_ = false;
   WriteObserver* observer_ = nullptr;
+  std::shared_ptr<DirtyLog> log_;
 };
 
 }  // namespace vfs

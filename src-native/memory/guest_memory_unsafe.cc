@@ -27,16 +27,48 @@ Status check_regions(const std::vector<GuestMemory::RegionSpec>& regions) {
   return Unit{};
 }
 
+// EINVAL: the region reaches beyond the end of its file.
+Status check_file(const GuestMemory::RegionSpec& spec) {
+  VFS_TRY(const std::uint64_t file_size, sys::file_size(spec.fd));
+  if (spec.offset > file_size || spec.size > file_size - spec.offset) return Errno(EINVAL);
+  return Unit{};
+}
+
 }  // namespace
 
-Result<std::shared_ptr<GuestMemory>> GuestMemory::from_fds(const std::vector<RegionSpec>& regions) {
+Result<std::shared_ptr<GuestMemory>> GuestMemory::from_fds(const std::vector<RegionSpec>& regions,
+                                                           std::shared_ptr<DirtyLog> log) {
   VFS_CHECK(check_regions(regions));
   std::shared_ptr<GuestMemory> memory(new GuestMemory());
+  memory->log_ = std::move(log);
   for (const RegionSpec& spec : regions) {
-    VFS_TRY(const std::uint64_t file_size, sys::file_size(spec.fd));
-    if (spec.offset > file_size || spec.size > file_size - spec.offset) return Errno(EINVAL);
+    VFS_CHECK(check_file(spec));
     VFS_TRY(UniqueFd fd, sys::duplicate(spec.fd));
     VFS_CHECK(memory->map_region(spec, std::move(fd)));
+  }
+  return memory;
+}
+
+Result<std::shared_ptr<GuestMemory>> GuestMemory::with_region(const RegionSpec& region) const {
+  VFS_ASSERT(!borrowed_);
+  std::vector<RegionSpec> all{region};
+  for (const Region& mapped : regions_) all.push_back({mapped.address, mapped.size, -1, 0});
+  VFS_CHECK(check_regions(all));
+  VFS_CHECK(check_file(region));
+  const std::shared_ptr<GuestMemory> memory = without_region(regions_.size());
+  VFS_TRY(UniqueFd fd, sys::duplicate(region.fd));
+  VFS_CHECK(memory->map_region(region, std::move(fd)));
+  return memory;
+}
+
+std::shared_ptr<GuestMemory> GuestMemory::without_region(std::size_t index) const {
+  VFS_ASSERT(!borrowed_);
+  std::shared_ptr<GuestMemory> memory(new GuestMemory());
+  memory->log_ = log_;
+  for (std::size_t given = 0; given < given_order_.size(); ++given) {
+    if (given == index) continue;
+    const Region& region = regions_[given_order_[given]];
+    memory->insert(Region{region.address, region.size, region.start, UniqueFd(), region.mapping});
   }
   return memory;
 }
@@ -59,15 +91,22 @@ std::shared_ptr<GuestMemory> GuestMemory::borrow() {
 }
 
 Status GuestMemory::map_region(const RegionSpec& spec, UniqueFd fd) {
-  const std::uint64_t page = sys::page_size();
+  VFS_TRY(const std::uint64_t page, sys::mapping_page_size(fd.get()));
   const std::uint64_t skip = spec.offset % page;
-  // SAFETY: skip < page and size <= SIZE_MAX / 2, so the sum does not wrap.
-  const std::size_t length = static_cast<std::size_t>(spec.size + skip);
-  VFS_TRY(void* const mapping, sys::map_shared(fd.get(), length, spec.offset - skip));
-  Region region{spec.address, spec.size, nullptr, std::move(fd), mapping, length};
-  // SAFETY: the mapping is `length` = skip + size bytes long.
-  region.start = static_cast<std::byte*>(mapping) + skip;
-  const auto place = std::upper_bound(regions_.begin(), regions_.end(), spec.address,
+  // Whole pages: munmap of huge ones takes nothing else. SAFETY: skip < page and size <= SIZE_MAX / 2, so the sum does
+  // not wrap.
+  const auto length = static_cast<std::size_t>((spec.size + skip + page - 1) / page * page);
+  VFS_TRY(void* const address, sys::map_shared(fd.get(), length, spec.offset - skip));
+  auto mapping = std::make_shared<Mapping>(address, length);
+  VFS_TRY(mapping->guard, BusGuard::over(address, length, static_cast<std::size_t>(page)));
+  // SAFETY: the mapping is at least skip + size bytes long.
+  std::byte* const start = static_cast<std::byte*>(address) + skip;
+  insert(Region{spec.address, spec.size, start, std::move(fd), std::move(mapping)});
+  return Unit{};
+}
+
+void GuestMemory::insert(Region region) {
+  const auto place = std::upper_bound(regions_.begin(), regions_.end(), region.address,
                                       [](GuestAddress a, const Region& b) { return a < b.address; });
   const auto at = static_cast<std::size_t>(place - regions_.begin());
   regions_.insert(place, std::move(region));
@@ -75,13 +114,19 @@ Status GuestMemory::map_region(const RegionSpec& spec, UniqueFd fd) {
     if (index >= at) ++index;
   }
   given_order_.push_back(at);
-  return Unit{};
 }
 
-GuestMemory::~GuestMemory() {
-  for (const Region& region : regions_) {
-    if (region.mapping != nullptr) sys::unmap(region.mapping, region.mapping_size);
-  }
+GuestMemory::Mapping::~Mapping() {
+  // The guard first: the addresses may be somebody else's as soon as they are free.
+  guard = BusGuard();
+  sys::unmap(start, size);
+}
+
+GuestMemory::~GuestMemory() = default;
+
+bool GuestMemory::damaged() const {
+  return std::any_of(regions_.begin(), regions_.end(),
+                     [](const Region& region) { return region.mapping != nullptr && region.mapping->guard.hit(); });
 }
 
 Result<GuestBytes, Fault> GuestMemory::window(GuestRange range) const {
@@ -103,7 +148,7 @@ void GuestMemory::attach(MutableByteSpan bytes, GuestAddress base, WriteObserver
   regions_.clear();
   const std::uint64_t room = std::numeric_limits<std::uint64_t>::max() - base.value;
   const std::uint64_t size = std::min<std::uint64_t>(bytes.size(), room);
-  if (size > 0) regions_.push_back(Region{base, size, bytes.data(), UniqueFd(), nullptr, 0});
+  if (size > 0) regions_.push_back(Region{base, size, bytes.data(), UniqueFd(), nullptr});
   observer_ = observer;
 }
 
@@ -130,7 +175,7 @@ void GuestMemory::close_descriptors() {
 
 Status GuestMemory::exclude_from_fork() {
   for (const Region& region : regions_) {
-    if (region.mapping != nullptr) VFS_CHECK(sys::dont_fork(region.mapping, region.mapping_size));
+    if (region.mapping != nullptr) VFS_CHECK(sys::dont_fork(region.mapping->start, region.mapping->size));
   }
   return Unit{};
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "base/sys_file.h"
+#include "passthrough/credentials.h"
 #include "passthrough/passthrough_fs.h"
 
 namespace vfs::passthrough {
@@ -31,8 +32,8 @@ bool same_file(const InodeKey& one, const InodeKey& other) {
 }  // namespace
 
 Result<abi::CopyFileRangeOut> PassthroughFs::copy_file_range(const fuse::Call& call, const abi::CopyFileRangeIn& in) {
-  VFS_TRY(const auto from, files_.get(in.fh_in, call.nodeid));
-  VFS_TRY(const auto to, files_.get(in.fh_out, in.nodeid_out));
+  VFS_TRY(const auto from, file_of(call, call.nodeid, in.fh_in));
+  VFS_TRY(const auto to, written_file_of(call, in.nodeid_out, in.fh_out));
   if (in.flags != 0) return Errno(EINVAL);
   // The descriptor itself never appends (open_flags.cc), so the host would not know.
   if (to->appends()) return Errno(EBADF);
@@ -43,8 +44,11 @@ Result<abi::CopyFileRangeOut> PassthroughFs::copy_file_range(const fuse::Call& c
     if (overlap(in, size)) return Errno(EINVAL);
   }
   const auto length = static_cast<std::size_t>(std::min(in.len, kCopyMax));
+  ScopedCredentials credentials;
+  VFS_CHECK(credentials.become_killer(kills_priv_of_user(call), to->fd(), call.gid));
   VFS_TRY(const std::size_t copied, sys::copy_file_range(from->fd(), static_cast<std::int64_t>(in.off_in), to->fd(),
                                                          static_cast<std::int64_t>(in.off_out), length));
+  drop_moved_capability(to->fd());
   return abi::CopyFileRangeOut{copied};
 }
 

@@ -10,7 +10,7 @@ namespace vfs::passthrough {
 
 // The caller's umask as far as it is ours to apply: without DONT_MASK the guest has applied it itself.
 inline mode_t umask_of(const fuse::Call& call, std::uint32_t umask) {
-  return (call.negotiated.flags & abi::init_flag::kDontMask) != 0 ? umask & mode_t{0777} : 0;
+  return call.negotiated.has(abi::init_flag::kDontMask) ? umask & mode_t{0777} : 0;
 }
 
 class CreationScope {

@@ -1,12 +1,22 @@
 #include "passthrough/credentials.h"
 
 #include <linux/capability.h>
+#include <sys/stat.h>
+
+#include "base/sys_file.h"
 
 namespace vfs::passthrough {
 
 namespace {
 
 thread_local bool prepared = false;
+
+// Of our threads, which have it from the process. Looked at by the first of them: later ones may be started by one that
+// is confined, and may not ask.
+bool capabilities_follow_uid() {
+  static const bool follow = sys::capabilities_follow_uid();
+  return prepared && follow;
+}
 
 constexpr std::uint64_t capability_bit(int capability) { return std::uint64_t{1} << capability; }
 
@@ -41,6 +51,7 @@ Status prepare_thread() {
     if (!dropped.ok() && dropped.error() != Errno(EPERM)) return dropped.error();
   }
   prepared = true;
+  static_cast<void>(capabilities_follow_uid());
   return Unit{};
 }
 
@@ -60,23 +71,28 @@ Status ScopedCredentials::become(uid_t uid, gid_t gid, std::uint64_t capabilitie
   // An id that does not exist would mean "leave it" to the calls below; EOVERFLOW is what the kernel answers to a
   // creator whose ids have no number here.
   if (uid == kNoId || gid == kNoId) return Errno(EOVERFLOW);
-  const uid_t own_uid = sys::user_ids().effective;
-  const gid_t own_gid = sys::group_ids().effective;
+  const sys::IdSet uids = sys::user_ids();
+  const sys::IdSet gids = sys::group_ids();
+  const uid_t own_uid = uids.effective;
+  const gid_t own_gid = gids.effective;
   // Nobody gains root by asking as root: an ordinary user's daemon acts as itself for the guest's root.
   const uid_t target_uid = uid == 0 ? own_uid : uid;
   const gid_t target_gid = gid == 0 && own_uid != 0 ? own_gid : gid;
   const bool is_self = target_uid == own_uid && target_gid == own_gid;
   if (is_self && groups.empty()) return Unit{};
 
-  VFS_TRY(const auto before, sys::thread_credentials());
+  VFS_TRY(const auto sets, sys::capabilities());
+  sys::ThreadCredentials before{sets, uids, gids, {}};
   if (!is_self && !can_return(before)) return Errno(EPERM);
+  before.raised_by_uid = capabilities_follow_uid() && target_uid != own_uid;
   VFS_CHECK(save(before, !groups.empty() || !thread_prepared()));
   VFS_CHECK(set_groups(groups));
   // The group first: an ordinary uid may not change it.
   if (target_gid != own_gid) VFS_CHECK(sys::set_effective_gid(target_gid));
   if (target_uid != own_uid) {
     VFS_CHECK(sys::set_effective_uid(target_uid));
-    VFS_CHECK(sys::set_effective_capabilities(capabilities));
+    // Permitted ones stay with the real uid.
+    VFS_CHECK(sys::set_capabilities({before.permitted & capabilities, before.permitted, before.inheritable}));
   }
   return Unit{};
 }
@@ -89,6 +105,12 @@ Status ScopedCredentials::become_outsider(gid_t gid) {
   const bool may_change = has(before, CAP_SETGID) && keeps_effective(before.gid);
   if (gid != kNoId && gid != before.gid.effective && may_change) VFS_CHECK(sys::set_effective_gid(gid));
   return without_fsetid(before);
+}
+
+Status ScopedCredentials::become_killer(bool wanted, int fd, gid_t gid) {
+  if (!wanted) return Unit{};
+  VFS_TRY(const mode_t mode, sys::file_mode(fd));
+  return (mode & (S_ISUID | S_ISGID)) == 0 ? ok_status() : become_outsider(gid);
 }
 
 Status ScopedCredentials::save(sys::ThreadCredentials before, bool with_groups) {
@@ -109,29 +131,6 @@ Status ScopedCredentials::set_groups(std::span<const gid_t> groups) {
   if (set.ok() || set.error() != Errno(EPERM)) return set;
   // As in prepare_thread().
   before_->groups.reset();
-  return Unit{};
-}
-
-ScopedKillPriv::~ScopedKillPriv() {
-  if (before_) VFS_ASSERT(sys::restore_capabilities(*before_).ok());
-}
-
-Status ScopedKillPriv::begin(bool wanted) {
-  if (!wanted) return Unit{};
-  // Linux marks every write of an unprivileged process, so each system call counts: the sets of our own threads are
-  // remembered. If somebody has taken capabilities from the thread meanwhile, the kernel refuses the remembered sets,
-  // and they are read again.
-  static thread_local std::optional<sys::Capabilities> remembered;
-  if (thread_prepared() && remembered.has_value()) {
-    if (!has(*remembered, CAP_FSETID)) return Unit{};
-    const auto dropped = without_fsetid(*remembered);
-    if (dropped.ok()) before_ = remembered;
-    if (dropped.ok() || dropped.error() != Errno(EPERM)) return dropped;
-  }
-  VFS_TRY(remembered, sys::capabilities());
-  if (!has(*remembered, CAP_FSETID)) return Unit{};
-  VFS_CHECK(without_fsetid(*remembered));
-  before_ = remembered;
   return Unit{};
 }
 

@@ -44,9 +44,16 @@ class ScopedCredentials {
   // As the caller with no privilege, to ask what it may do.
   Status become_unprivileged(uid_t uid, gid_t gid);
 
-  // As ourselves, but without the right to keep a setgid bit: no CAP_FSETID, and of no group but the caller's. What a
-  // file system takes away from a caller who is neither privileged nor of the file's group, it then takes away here.
+  // As ourselves, but without the right to keep a setuid or setgid bit: no CAP_FSETID, and of no group but the
+  // caller's. What a file system takes away from a caller who is neither privileged nor of the file's group, it then
+  // takes away here. (The guest does not say which other groups the caller is in: a setgid bit that means no privilege,
+  // for want of the group's execute permission, is taken from a member of such a group too.)
   Status become_outsider(gid_t gid);
+
+  // The same, if there is anything to take away from the file: a setuid or setgid bit. Its mode is looked at first,
+  // which is cheaper than to change the thread for every write of an unprivileged process. A bit that is set between
+  // the look and the write stays, as if the write had come first. `wanted` false: does nothing, without a system call.
+  Status become_killer(bool wanted, int fd, gid_t gid);
 
  private:
   Status become(uid_t uid, gid_t gid, std::uint64_t capabilities, std::span<const gid_t> groups);
@@ -55,26 +62,6 @@ class ScopedCredentials {
   Status set_groups(std::span<const gid_t> groups);
 
   std::optional<sys::ThreadCredentials> before_;  // none: nothing to restore
-};
-
-// The thread without CAP_FSETID, for a write or truncation that shall take setuid and setgid bits away: the host's
-// kernel then does so, exactly and atomically, as for any unprivileged process. (security.capability it takes from
-// everybody.) A daemon that has no such capability always behaves so. One thing differs from a local file system: a
-// setgid bit without execute permission of the group, which is no privilege, is kept if the file's group is our own;
-// the guest does not say which groups the writer is in.
-class ScopedKillPriv {
- public:
-  ScopedKillPriv() = default;
-  // As above: a thread that cannot restore its capabilities must not go on.
-  ~ScopedKillPriv();
-  ScopedKillPriv(const ScopedKillPriv&) = delete;
-  ScopedKillPriv& operator=(const ScopedKillPriv&) = delete;
-
-  // `wanted` false: does nothing, without a system call.
-  Status begin(bool wanted);
-
- private:
-  std::optional<sys::Capabilities> before_;  // none: nothing to restore
 };
 
 }  // namespace vfs::passthrough

@@ -24,7 +24,8 @@ std::uint16_t record_length(ByteSpan record) { return value_from<std::uint16_t>(
 }  // namespace
 
 Status DirStream::seek(std::uint64_t cookie) {
-  if (cookie == position_) return Unit{};
+  // At the beginning nothing that was read before may be left: it is a listing of its own.
+  if (cookie == position_ && (cookie != 0 || begin_ == end_)) return Unit{};
   if (cookie > INT64_MAX) return Errno(EINVAL);
   VFS_CHECK(sys::lseek(fd_.get(), static_cast<std::int64_t>(cookie), SEEK_SET));
   begin_ = end_ = 0;

@@ -37,13 +37,19 @@ Status list(DirHandle& handle, std::uint64_t cookie, Give give) {
 
 }  // namespace
 
-Result<abi::OpenOut> PassthroughFs::opendir(const fuse::Call& call, const abi::OpenIn&) {
-  VFS_TRY(const auto inode, inodes_.get(call.nodeid));
+Result<std::shared_ptr<DirHandle>> PassthroughFs::open_directory(const fuse::Call& call) {
+  VFS_TRY(auto inode, inodes_.get(call.nodeid));
   if (!inode->is_directory()) return Errno(ENOTDIR);
   VFS_TRY(auto token, budget_.take());
   VFS_TRY(const auto path_fd, inode->path_fd());
   VFS_TRY(auto fd, proc_.reopen(path_fd.get(), O_RDONLY | O_DIRECTORY));
-  VFS_TRY(const auto handle, directories_.open(call.session, inode, std::move(fd), std::move(token)));
+  return std::make_shared<DirHandle>(std::move(inode), std::move(fd), std::move(token));
+}
+
+Result<abi::OpenOut> PassthroughFs::opendir(const fuse::Call& call, const abi::OpenIn&) {
+  if (opens_directories_silently(call)) return Errno(ENOSYS);
+  VFS_TRY(auto opened, open_directory(call));
+  VFS_TRY(const auto handle, directories_.keep(call.session, std::move(opened)));
   const bool caches = options_.cache == CachePolicy::kAlways || options_.cache == CachePolicy::kMetadata;
   return abi::OpenOut{handle, caches ? abi::fopen::kCacheDir | abi::fopen::kKeepCache : 0, 0};
 }
@@ -54,7 +60,7 @@ std::uint32_t PassthroughFs::shown_type(std::uint32_t type) const {
 }
 
 Status PassthroughFs::readdir(const fuse::Call& call, const abi::ReadIn& in, fuse::DirectorySink& sink) {
-  VFS_TRY(const auto handle, directories_.get(in.fh, call.nodeid));
+  VFS_TRY(const auto handle, directory_handle(call, in.fh));
   const std::uint64_t device = handle->inode().key().device;
   return list(*handle, in.offset, [&](const DirEntry& next) {
     return sink.add(inos_.number(device, next.ino), next.cookie, shown_type(next.type), next.name);
@@ -62,7 +68,7 @@ Status PassthroughFs::readdir(const fuse::Call& call, const abi::ReadIn& in, fus
 }
 
 Status PassthroughFs::readdirplus(const fuse::Call& call, const abi::ReadIn& in, fuse::DirectoryPlusSink& sink) {
-  VFS_TRY(const auto handle, directories_.get(in.fh, call.nodeid));
+  VFS_TRY(const auto handle, directory_handle(call, in.fh));
   const int directory = handle->stream.fd();  // never changes
   const InodeKey& parent = handle->inode().key();
   return list(*handle, in.offset, [&](const DirEntry& next) {
@@ -71,7 +77,7 @@ Status PassthroughFs::readdirplus(const fuse::Call& call, const abi::ReadIn& in,
     std::uint64_t ino = inos_.number(parent.device, next.ino);
     if (!is_dot(next.name)) {
       // What vanished meanwhile, or cannot be held for want of descriptors, is listed all the same.
-      const auto found = find(call, directory, next.c_str());
+      const auto found = find(call, directory, {handle->inode().id(), next.c_str()});
       if (found.ok()) {
         out = entry_below(call, handle->inode(), found.value());
         // The number of a mount point is that of the directory below the mount, as getdents64(2) gives it. For others
@@ -85,11 +91,12 @@ Status PassthroughFs::readdirplus(const fuse::Call& call, const abi::ReadIn& in,
 }
 
 Status PassthroughFs::releasedir(const fuse::Call& call, const abi::ReleaseIn& in) {
+  if (in.fh == kNoHandle && opens_directories_silently(call)) return Unit{};
   return directories_.close(in.fh, call.nodeid);
 }
 
 Status PassthroughFs::fsyncdir(const fuse::Call& call, const abi::FsyncIn& in) {
-  VFS_TRY(const auto handle, directories_.get(in.fh, call.nodeid));
+  VFS_TRY(const auto handle, directory_handle(call, in.fh));
   const int fd = handle->stream.fd();  // never changes, so the stream's lock is not needed
   return (in.fsync_flags & abi::kFsyncFdatasync) != 0 ? sys::fdatasync(fd) : sys::fsync(fd);
 }

@@ -27,7 +27,7 @@ Identity::Identity(IdentityOptions options)
     : uids_(std::move(options.uids)),
       gids_(std::move(options.gids)),
       override_stat_(options.override_stat),
-      rules_(std::move(options.rules)) {}
+      rules_(std::move(options.rules), options.registered_rules_max) {}
 
 void Identity::translate(abi::Attr& attr) const {
   attr.uid = uids_.to_guest(HostUid{attr.uid}).value;

@@ -5,7 +5,7 @@
 //     (override_stat);
 //   - rules by path say what the guest sees and who creates (ugid_map).
 //
-// Threading: unchanged once made; every method from any thread.
+// Threading: every method from any thread.
 #pragma once
 
 #include <sys/stat.h>
@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "fuse/file_system.h"
@@ -28,6 +29,7 @@ struct IdentityOptions {
   GidMap gids = {};
   bool override_stat = false;
   std::vector<PathRules::Rule> rules = {};
+  std::size_t registered_rules_max = 0;  // how many more the guest may add
 };
 
 class Identity {
@@ -37,6 +39,10 @@ class Identity {
   bool overrides() const { return override_stat_; }
   // Whether show() needs the object: without it the attributes alone are enough.
   bool looks_at_objects() const { return override_stat_ || !rules_.empty(); }
+
+  // Rules of the guest's own, which last as long as its session. Errors: of PathRules::add.
+  Status add_rule(PathRules::Rule rule) { return rules_.add(std::move(rule)); }
+  void forget_rules_of_guest() { rules_.reset(); }
 
   // What a guest is shown of ids.
   void translate(abi::Attr& attr) const;
@@ -73,7 +79,7 @@ class Identity {
   const UidMap uids_;
   const GidMap gids_;
   const bool override_stat_;
-  const PathRules rules_;
+  PathRules rules_;
 };
 
 }  // namespace vfs::passthrough

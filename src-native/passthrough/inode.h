@@ -28,11 +28,24 @@ struct InodeKey {
 inline bool same_mount(const InodeKey& one, const InodeKey& other) { return one.mount_id == other.mount_id; }
 
 // What every statx(2) here asks for.
-inline constexpr unsigned kStatxMask = STATX_BASIC_STATS | STATX_MNT_ID;
+inline constexpr unsigned kStatxMask = STATX_BASIC_STATS | STATX_MNT_ID | STATX_BTIME;
 
 inline InodeKey key_of(const struct statx& from) {
   const std::uint64_t device = (static_cast<std::uint64_t>(from.stx_dev_major) << 32) | from.stx_dev_minor;
   return {device, from.stx_ino, (from.stx_mask & STATX_MNT_ID) != 0 ? from.stx_mnt_id : 0};
+}
+
+// When an object was made; zeros where its file system does not say. With device and number it tells an object from
+// another that has its number later.
+struct BirthTime {
+  std::int64_t seconds = 0;
+  std::uint32_t nanoseconds = 0;
+  friend bool operator==(const BirthTime&, const BirthTime&) = default;
+};
+
+inline BirthTime born(const struct statx& from) {
+  if ((from.stx_mask & STATX_BTIME) == 0) return {};
+  return {from.stx_btime.tv_sec, from.stx_btime.tv_nsec};
 }
 
 // An O_PATH descriptor of an inode, good for one call: the inode's own, or one that was opened for the call.
@@ -61,9 +74,10 @@ class Inode {
 
   std::uint64_t id() const { return id_; }
   const InodeKey& key() const { return key_; }
-  // Valid as long as the inode and the result are. Errors: of open_by_handle_at(2); ESTALE if the object is gone.
+  // Valid as long as the inode and the result are. Errors: of open_by_handle_at(2); ESTALE if the object is gone, or
+  // was not found again (resume.cc).
   Result<PathFd> path_fd() const {
-    if (anchor_.handle == nullptr) return PathFd(anchor_.fd.get());
+    if (anchor_.handle == nullptr) return anchor_.fd.valid() ? Result<PathFd>(PathFd(anchor_.fd.get())) : Errno(ESTALE);
     VFS_TRY(auto opened, anchor_.handle->open());
     return PathFd(std::move(opened));
   }
@@ -73,6 +87,7 @@ class Inode {
     return anchor_.handle == nullptr || (handle != nullptr && anchor_.handle->is(*handle));
   }
   // S_IFMT bits, which never change.
+  mode_t type() const { return type_; }
   bool is_regular() const { return type_ == S_IFREG; }
   bool is_directory() const { return type_ == S_IFDIR; }
   bool is_symlink() const { return type_ == S_IFLNK; }

@@ -18,23 +18,20 @@
 
 #include "base/sys.h"
 #include "base/sys_file.h"
+#include "fuse/ioctl_commands.h"
 #include "passthrough/passthrough_fs.h"
 
 namespace vfs::passthrough {
 
 namespace {
 
+using namespace fuse::ioctl_command;
 using Answer = fuse::FileSystem::IoctlAnswer;
 
-// <linux/fs.h> says `long`, the kernel reads and writes an int, and the number depends on the guest's word size.
 constexpr auto kGetFlags32 = static_cast<std::uint32_t>(_IOR('f', 1, std::uint32_t));
 constexpr auto kGetFlags64 = static_cast<std::uint32_t>(_IOR('f', 1, std::uint64_t));
-constexpr auto kSetFlags32 = static_cast<std::uint32_t>(_IOW('f', 2, std::uint32_t));
-constexpr auto kSetFlags64 = static_cast<std::uint32_t>(_IOW('f', 2, std::uint64_t));
 constexpr auto kFsGetXattr = static_cast<std::uint32_t>(FS_IOC_FSGETXATTR);
-constexpr auto kFsSetXattr = static_cast<std::uint32_t>(FS_IOC_FSSETXATTR);
 constexpr auto kGetPolicy = static_cast<std::uint32_t>(FS_IOC_GET_ENCRYPTION_POLICY_EX);
-constexpr auto kEnableVerity = static_cast<std::uint32_t>(FS_IOC_ENABLE_VERITY);
 constexpr auto kMeasureVerity = static_cast<std::uint32_t>(FS_IOC_MEASURE_VERITY);
 
 constexpr std::uint32_t kProtectedFlags = FS_IMMUTABLE_FL | FS_APPEND_FL;
@@ -95,9 +92,10 @@ Result<Answer> measure_verity(int fd, ByteSpan data, MutableByteSpan out) {
 
 // A guest before 5.14 may pass flags on unchecked, and the daemon may do anything. So the rules of vfs_fileattr_set are
 // applied here for it, with uid 0 for the capabilities that we are not told of.
-Status PassthroughFs::check_flags_owner(const fuse::Call& call, const Inode& inode, bool protects) const {
+Status PassthroughFs::check_flags_owner(const fuse::Call& call, const Inode& inode, FlagsChange change) const {
   if (call.negotiated.minor >= kGuestChecksSince || call.uid == 0) return Unit{};
-  if (protects) return Errno(EPERM);
+  if (change.protects) return Errno(EPERM);
+  if (change.only_project && is_privileged_for_quota(call.uid)) return Unit{};
   VFS_TRY(const auto seen, attributes(inode));
   return seen.attr.uid == call.uid ? ok_status() : Status(Errno(EPERM));
 }
@@ -107,7 +105,8 @@ Result<Answer> PassthroughFs::set_flags(const fuse::Call& call, const Inode& ino
   if (data.size() < now.size()) return Errno(EINVAL);
   VFS_TRY([[maybe_unused]] const auto read, sys::ioctl(fd, FS_IOC_GETFLAGS, now));
   const std::uint32_t changed = value_from<std::uint32_t>(now) ^ value_from<std::uint32_t>(data);
-  VFS_CHECK(check_flags_owner(call, inode, (changed & kProtectedFlags) != 0));
+  const FlagsChange change{(changed & kProtectedFlags) != 0, (changed & ~std::uint32_t{FS_PROJINHERIT_FL}) == 0};
+  VFS_CHECK(check_flags_owner(call, inode, change));
   return write_argument<sizeof(std::uint32_t)>(fd, FS_IOC_SETFLAGS, data);
 }
 
@@ -115,9 +114,12 @@ Result<Answer> PassthroughFs::set_extended_flags(const fuse::Call& call, const I
   std::array<std::byte, sizeof(struct fsxattr)> now{};
   if (data.size() < now.size()) return Errno(EINVAL);
   VFS_TRY([[maybe_unused]] const auto read, sys::ioctl(fd, FS_IOC_FSGETXATTR, now));
-  static_assert(offsetof(struct fsxattr, fsx_xflags) == 0);
-  const std::uint32_t changed = value_from<std::uint32_t>(now) ^ value_from<std::uint32_t>(data);
-  VFS_CHECK(check_flags_owner(call, inode, (changed & kProtectedXflags) != 0));
+  const auto before = value_from<struct fsxattr>(ByteSpan(now));
+  const auto after = value_from<struct fsxattr>(data);
+  const std::uint32_t changed = before.fsx_xflags ^ after.fsx_xflags;
+  const bool only_project = (changed & ~std::uint32_t{FS_XFLAG_PROJINHERIT}) == 0 &&
+                            before.fsx_extsize == after.fsx_extsize && before.fsx_cowextsize == after.fsx_cowextsize;
+  VFS_CHECK(check_flags_owner(call, inode, {(changed & kProtectedXflags) != 0, only_project}));
   return write_argument<sizeof(struct fsxattr)>(fd, FS_IOC_FSSETXATTR, data);
 }
 
@@ -153,9 +155,11 @@ Result<Answer> PassthroughFs::ioctl(const fuse::Call& call, const abi::IoctlIn& 
   std::shared_ptr<FileHandle> file;
   std::shared_ptr<DirHandle> directory;
   if ((in.flags & abi::kIoctlDir) != 0) {
-    VFS_TRY(directory, directories_.get(in.fh, call.nodeid));
+    VFS_TRY(directory, directory_handle(call, in.fh));
   } else {
-    VFS_TRY(file, files_.get(in.fh, call.nodeid));
+    // fs-verity wants a file that nobody writes to.
+    if (in.fh == kNoHandle && in.cmd == kEnableVerity) implicit_files_.forget(call.nodeid);
+    VFS_TRY(file, file_of(call, call.nodeid, in.fh));
   }
   const int fd = file != nullptr ? file->fd() : directory->stream.fd();  // never changes
   switch (in.cmd) {
@@ -173,6 +177,10 @@ Result<Answer> PassthroughFs::ioctl(const fuse::Call& call, const abi::IoctlIn& 
     case kFsSetXattr:
     case kEnableVerity:
       return change_by_ioctl(call, in, file != nullptr ? file->inode() : directory->inode(), fd, data);
+    case kSetPermission:
+      return register_permission(call, data);
+    case kSetPathXattr:
+      return register_xattr(call, data);
     default:
       return Errno(ENOTTY);
   }

@@ -12,8 +12,6 @@ namespace vfs::passthrough {
 
 namespace {
 
-bool negotiated(const fuse::Call& call, std::uint64_t flag) { return (call.negotiated.flags & flag) != 0; }
-
 Result<int> to_flock_operation(std::uint32_t type) {
   switch (type) {
     case F_RDLCK:
@@ -30,11 +28,11 @@ Result<int> to_flock_operation(std::uint32_t type) {
 }  // namespace
 
 Result<abi::LkOut> PassthroughFs::getlk(const fuse::Call& call, const abi::LkIn& in) {
-  if (!negotiated(call, abi::init_flag::kPosixLocks)) return Errno(ENOSYS);
+  if (!call.negotiated.has(abi::init_flag::kPosixLocks)) return Errno(ENOSYS);
   // flock(2) has no such question.
   if ((in.lk_flags & abi::kLkFlock) != 0 || in.lk.type == F_UNLCK) return Errno(EINVAL);
   VFS_TRY(const LockRange range, to_lock_range(in.lk));
-  VFS_TRY(const auto handle, files_.get(in.fh, call.nodeid));
+  VFS_TRY(const auto handle, file_of(call, call.nodeid, in.fh));
   VFS_TRY(const auto found, locks_.conflict(in.owner, *handle, range));
   abi::LkOut out{in.lk};
   if (!found.has_value()) {
@@ -47,12 +45,13 @@ Result<abi::LkOut> PassthroughFs::getlk(const fuse::Call& call, const abi::LkIn&
 }
 
 // flock(2). A conversion that fails has lost the lock that there was, as the manual page says.
-Status PassthroughFs::lock_whole(FileHandle& handle, std::uint32_t type) {
+Status PassthroughFs::lock_whole(FileHandle& handle, std::uint64_t id, std::uint32_t type) {
   VFS_TRY(const int operation, to_flock_operation(type));
   const Status done = sys::flock(handle.fd(), operation);
   if (!done.ok() && done.error() != Errno(EAGAIN)) return done;
   const int now = done.ok() ? operation : LOCK_UN;
   const int before = handle.flock.exchange(now, std::memory_order_relaxed);
+  if (id != kNoHandle) files_.record_flock(id, now);
   if (before != now && before != LOCK_UN && now != LOCK_EX) locks_freed(handle.inode().id());
   return done;
 }
@@ -60,9 +59,11 @@ Status PassthroughFs::lock_whole(FileHandle& handle, std::uint32_t type) {
 // EAGAIN: it conflicts with another's.
 Status PassthroughFs::lock_file(const fuse::Call& call, const abi::LkIn& in) {
   const bool whole_file = (in.lk_flags & abi::kLkFlock) != 0;
-  if (!negotiated(call, whole_file ? abi::init_flag::kFlockLocks : abi::init_flag::kPosixLocks)) return Errno(ENOSYS);
-  VFS_TRY(const auto handle, files_.get(in.fh, call.nodeid));
-  if (whole_file) return lock_whole(*handle, in.lk.type);
+  if (!call.negotiated.has(whole_file ? abi::init_flag::kFlockLocks : abi::init_flag::kPosixLocks))
+    return Errno(ENOSYS);
+  const bool writes = in.lk.type == F_WRLCK;
+  VFS_TRY(const auto handle, writes ? written_file_of(call, call.nodeid, in.fh) : file_of(call, call.nodeid, in.fh));
+  if (whole_file) return lock_whole(*handle, in.fh, in.lk.type);
   VFS_TRY(const LockRange range, to_lock_range(in.lk));
   VFS_CHECK(locks_.set(call.session, in.owner, *handle, range, budget_, proc_));
   // FORGET may have been here since the handle was looked up.
@@ -76,8 +77,18 @@ Status PassthroughFs::setlk(const fuse::Call& call, const abi::LkIn& in) { retur
 
 Status PassthroughFs::setlkw(const fuse::Call& call, const abi::LkIn& in) {
   const Status done = lock_file(call, in);
-  return !done.ok() && done.error() == Errno(EAGAIN) ? Status(kWouldWait) : done;
+  if (done.ok() || done.error() != Errno(EAGAIN)) {
+    stops_waiting(call.unique);
+    return done;
+  }
+  // Linux looks for no deadlock of flock(2) locks.
+  if ((in.lk_flags & abi::kLkFlock) != 0) return kWouldWait;
+  VFS_TRY(const LockRange range, to_lock_range(in.lk));
+  VFS_CHECK(locks_.waits(call.unique, call.nodeid, in.owner, range));
+  return kWouldWait;
 }
+
+void PassthroughFs::stops_waiting(std::uint64_t unique) { locks_.stops_waiting(unique); }
 
 void PassthroughFs::close_locks(std::uint64_t node, std::uint64_t owner) {
   if (locks_.any() && locks_.drop(node, owner)) locks_freed(node);

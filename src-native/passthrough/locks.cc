@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
+
 #include "base/sys.h"
 
 namespace vfs::passthrough {
@@ -27,6 +29,9 @@ Errno as_lock_error(Errno error) {
 Result<UniqueFd> open_again(const FileHandle& file, int access, const ProcFd& proc) {
   return proc.reopen(file.fd(), access | O_NONBLOCK);
 }
+
+// Owners that a search for a deadlock looks at.
+constexpr std::size_t kDeadlockOwnersMax = 64;
 
 }  // namespace
 
@@ -181,6 +186,46 @@ Result<std::optional<LockRange>> LockTable::conflict(std::uint64_t owner_id, con
   return std::optional(holder);
 }
 
+void LockTable::add_holders(const Wait& wait, std::vector<std::uint64_t>& owners) const {
+  const auto& [start, end, type, pid] = wait.range;
+  for (auto it = owners_.lower_bound({wait.node, 0}); it != owners_.end() && it->first.first == wait.node; ++it) {
+    const std::uint64_t holder = it->first.second;
+    const LockRanges& held = it->second->ranges;
+    if (holder == wait.owner || std::find(owners.begin(), owners.end(), holder) != owners.end()) continue;
+    const bool writes = held.overlapping(start, end, F_WRLCK) != nullptr;
+    if (writes || (type == F_WRLCK && held.overlapping(start, end, F_RDLCK) != nullptr)) owners.push_back(holder);
+    if (owners.size() == kDeadlockOwnersMax) return;
+  }
+}
+
+Status LockTable::waits(std::uint64_t unique, std::uint64_t node, std::uint64_t owner, const LockRange& range) {
+  const std::lock_guard lock(mutex_);
+  const Wait wait{node, owner, range};
+  if (!waits_.try_emplace(unique, wait).second) return Unit{};
+  waits_count_.store(waits_.size(), std::memory_order_relaxed);
+  // Who has what it waits for, what they wait for, and so on. The list grows meanwhile.
+  std::vector<std::uint64_t> holders;
+  add_holders(wait, holders);
+  for (std::size_t i = 0; i < holders.size(); i++) {
+    for (const auto& [other_unique, other] : waits_) {
+      if (other.owner != holders[i]) continue;
+      add_holders(other, holders);
+      if (std::find(holders.begin(), holders.end(), owner) == holders.end()) continue;
+      waits_.erase(unique);
+      waits_count_.store(waits_.size(), std::memory_order_relaxed);
+      return Errno(EDEADLK);
+    }
+  }
+  return Unit{};
+}
+
+void LockTable::stops_waiting(std::uint64_t unique) {
+  if (waits_count_.load(std::memory_order_relaxed) == 0) return;
+  const std::lock_guard lock(mutex_);
+  waits_.erase(unique);
+  waits_count_.store(waits_.size(), std::memory_order_relaxed);
+}
+
 bool LockTable::drop(std::uint64_t node, std::uint64_t owner_id) {
   std::shared_ptr<Owner> owner;
   {
@@ -215,6 +260,8 @@ void LockTable::begin_session(std::uint32_t session) {
     session_ = session;
     for (auto& [key, owner] : owners_) owner->gone = true;
     ranges_ = 0;
+    waits_.clear();
+    waits_count_.store(0, std::memory_order_relaxed);
     dropped.swap(owners_);
     owners_count_.store(0, std::memory_order_relaxed);
   }

@@ -6,6 +6,9 @@
 // is closed leaves no lock behind. Descriptors of open files (FileHandle) would not do: an owner may lock through
 // several of them, and several owners through one.
 //
+// Who waits for a lock is known too, because nobody else could tell that some wait for each other: the host's kernel
+// looks for that among classic locks only, and a guest's process that waits for a device cannot be killed.
+//
 // The description lives as long as the owner holds something. close(2) in the guest ends it (FLUSH), as close(2) gives
 // up POSIX locks.
 //
@@ -20,6 +23,7 @@
 #include <mutex>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -49,6 +53,13 @@ class LockTable {
   // of this guest: fuse (convert_fuse_file_lock) and NFS report processes of other machines so.
   Result<std::optional<LockRange>> conflict(std::uint64_t owner, const FileHandle& file, const LockRange& range);
 
+  // `owner` waits for `range` of a file until stops_waiting(). EDEADLK, and it does not wait: it would for ever,
+  // because somebody who has a part of it waits, directly or by way of others, for `owner`. As in Linux
+  // (posix_locks_deadlock) an owner whose threads wait for different locks may be told so wrongly, and the search has
+  // an end.
+  Status waits(std::uint64_t unique, std::uint64_t node, std::uint64_t owner, const LockRange& range);
+  void stops_waiting(std::uint64_t unique);
+
   // All locks of an owner on a file. True: it had some.
   bool drop(std::uint64_t node, std::uint64_t owner);
   // All locks on a file.
@@ -72,6 +83,11 @@ class LockTable {
     bool gone = false;  // guarded by the table's: not in the table any more, its locks are as good as given up
   };
   using Key = std::pair<std::uint64_t, std::uint64_t>;  // node, owner
+  struct Wait {
+    std::uint64_t node;
+    std::uint64_t owner;
+    LockRange range;
+  };
 
   Result<std::shared_ptr<Owner>> find_or_make(std::uint32_t session, const Key& key);
   std::shared_ptr<Owner> find(const Key& key);
@@ -82,11 +98,15 @@ class LockTable {
   // Out of the table, its descriptor still open. Holding the table's mutex.
   std::shared_ptr<Owner> remove(std::map<Key, std::shared_ptr<Owner>>::iterator at);
   static void close(Owner& owner);
+  // Holding the table's mutex: whoever has what keeps `wait` waiting and is not in the list yet is appended.
+  void add_holders(const Wait& wait, std::vector<std::uint64_t>& owners) const;
 
   mutable std::mutex mutex_;  // guards all below; nothing else is taken while it is held
   std::uint32_t session_ = kNoSession;
   std::map<Key, std::shared_ptr<Owner>> owners_;
   std::size_t ranges_ = 0;
+  std::map<std::uint64_t, Wait> waits_;  // by the number of the request
+  std::atomic<std::size_t> waits_count_{0};
   std::atomic<std::size_t> owners_count_{0};
 };
 

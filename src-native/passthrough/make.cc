@@ -40,7 +40,8 @@ Result<abi::EntryOut> PassthroughFs::make(const fuse::Call& call, const fuse::Na
     if (!thread_prepared()) created.owner = sys::user_ids().effective;
   }
   note_added(directory, called.text());
-  VFS_TRY(const auto found, find_unknown(call, created.directory, created.name, std::move(token), &created));
+  VFS_TRY(const auto found,
+          find_unknown(call, created.directory, {call.nodeid, created.name}, std::move(token), &created));
   return entry(found);
 }
 
@@ -184,8 +185,10 @@ Result<abi::CreateOut> PassthroughFs::create_new(const fuse::Call& call, const a
 Result<abi::CreateOut> PassthroughFs::hand_out(const fuse::Call& call, UniqueFd fd, const OpenFlags& flags,
                                                const Created& created, FdBudget::Token inode_token,
                                                FdBudget::Token handle_token) {
+  const Whereabouts where{created.name != nullptr ? call.nodeid : 0, created.name};
   VFS_TRY(auto path_fd, proc_.reopen(fd.get(), O_PATH));
-  VFS_TRY(const auto found, adopt(call, std::move(path_fd), std::move(inode_token), &created));
+  VFS_TRY(const auto found, adopt(call, std::move(path_fd), std::move(inode_token), &created, where));
+  if (opens_silently(call)) return abi::CreateOut{entry(found), file_opened(kNoHandle)};
   const auto handle = files_.open(call.session, found.inode, std::move(fd), flags, std::move(handle_token));
   if (!handle.ok()) {
     undo(found);
@@ -198,22 +201,23 @@ Result<abi::CreateOut> PassthroughFs::open_existing(const fuse::Call& call, cons
                                                     const OpenFlags& flags, const fuse::Name& name) {
   VFS_TRY(const Directory directory, directory_of(call.nodeid));
   VFS_TRY(const HostName called, host_name(directory, name));
-  VFS_TRY(const auto found, find(call, directory.fd.get(), called.c_str()));
-  const auto open_it = [&]() -> Result<HandleId> {
+  VFS_TRY(const auto found, find(call, directory.fd.get(), {call.nodeid, called.c_str()}));
+  const auto open_it = [&]() -> Result<abi::OpenOut> {
     if (found.inode->is_directory()) return Errno(EISDIR);
     // The guest's kernel takes the answer to CREATE for a new file and checks no permission. So it is checked here, as
     // far as it is known; and where that says no, or the guest must do the opening (symlinks, fifos, devices), ESTALE
     // makes it look the name up again, find the file, and open it by its own rules.
     if (!found.inode->is_regular()) return Errno(ESTALE);
     if (!check_access(call, *found.inode, flags.access()).ok()) return Errno(ESTALE);
+    if (opens_silently(call)) return file_opened(kNoHandle);
     return open_file(call, found.inode, flags, in.open_flags);
   };
-  const auto handle = open_it();
-  if (!handle.ok()) {
+  const auto opened = open_it();
+  if (!opened.ok()) {
     undo(found);
-    return handle.error();
+    return opened.error();
   }
-  return abi::CreateOut{entry_now(found), file_opened(handle.value())};
+  return abi::CreateOut{entry_now(found), opened.value()};
 }
 
 }  // namespace vfs::passthrough

@@ -22,7 +22,7 @@ constexpr unsigned kDirectoryFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW;
 }  // namespace
 
 bool PassthroughFs::announces_mounts(const fuse::Call& call) const {
-  return options_.announce_submounts && (call.negotiated.flags & abi::init_flag::kSubmounts) != 0;
+  return options_.announce_submounts && call.negotiated.has(abi::init_flag::kSubmounts);
 }
 
 abi::EntryOut PassthroughFs::entry_below(const fuse::Call& call, const Inode& parent, const Found& found) const {

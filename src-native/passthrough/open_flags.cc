@@ -36,15 +36,15 @@ Result<OpenFlags> to_open_flags(std::uint32_t guest, const fuse::Negotiated& neg
   if (policy.noatime) host |= wanted & O_NOATIME;
   const bool changes = (wanted & O_ACCMODE) != O_RDONLY || (wanted & O_TRUNC) != 0;
   // Without ATOMIC_O_TRUNC the guest truncates by SETATTR; doing it here too would be a second time.
-  if ((negotiated.flags & abi::init_flag::kAtomicOTrunc) != 0) host |= wanted & O_TRUNC;
-  const bool writeback = (negotiated.flags & abi::init_flag::kWritebackCache) != 0;
+  if (negotiated.has(abi::init_flag::kAtomicOTrunc)) host |= wanted & O_TRUNC;
+  const bool writeback = negotiated.has(abi::init_flag::kWritebackCache);
   // A guest with a writeback cache fills partial pages by reading, also for a process that opened write-only.
   if (writeback && (host & O_ACCMODE) == O_WRONLY) host = (host & ~O_ACCMODE) | O_RDWR;
-  // O_APPEND never is on the descriptor: pwritev(2) would ignore its offset, and writes from a page cache have the
-  // right one. `appends` says which handles' writes go to the end. With a writeback cache the guest alone knows where
-  // the end is.
-  const bool appends = !writeback && (wanted & O_APPEND) != 0;
-  return OpenFlags{host, appends, changes};
+  // O_APPEND is not on the descriptor (but of append-only files): pwritev(2) would ignore its offset, and writes from a
+  // page cache have the right one. `appends` says which handles' writes go to the end. With a writeback cache the guest
+  // alone knows where the end is.
+  const bool to_append = (wanted & O_APPEND) != 0;
+  return OpenFlags{host, to_append && !writeback, changes, to_append};
 }
 
 }  // namespace vfs::passthrough

@@ -12,6 +12,7 @@ struct OpenFlags {
   int host;      // for openat(2): access mode, O_TRUNC, O_SYNC and O_DSYNC, O_NONBLOCK, and what OpenPolicy allows
   bool appends;  // see FileHandle
   bool changes;  // the caller asked to write, or to truncate
+  bool to_append = false;  // the caller asked to append, whoever sees to it
   // O_SYNC or O_DSYNC: a write answers when the data is on the disk.
   bool synchronous() const;
   // What the caller needs on an existing file, as access(2) says it: R_OK, W_OK.

@@ -25,6 +25,11 @@ Result<bool> decide_handles(FileHandles wanted, int root, const ProcFd& proc) {
   return false;
 }
 
+// Of a table: what is recorded has no more than the records.
+std::size_t capacity(std::size_t limit, bool is_recorded, std::size_t records_max) {
+  return is_recorded ? std::min(limit, records_max) : limit;
+}
+
 // File systems whose files another machine changes for us (fs/smb/client/cifs_fs_sb.h for the last two).
 constexpr unsigned long kRemoteFileSystems[] = {NFS_SUPER_MAGIC, AFS_SUPER_MAGIC, AFS_FS_MAGIC, V9FS_MAGIC,
                                                 SMB_SUPER_MAGIC, 0xFF534D42,      0xFE534D42};
@@ -40,10 +45,15 @@ Result<std::unique_ptr<PassthroughFs>> PassthroughFs::create(const PassthroughOp
   const int root_fd = fd.get();
   VFS_TRY(const bool uses_handles, decide_handles(options.file_handles, root_fd, proc));
   VFS_TRY(const Host host, examine(options, proc, root_fd));
+  std::unique_ptr<SessionFile> session_file;
+  if (options.session_fd >= 0) {
+    VFS_TRY(auto kept_in, sys::duplicate(options.session_fd));
+    VFS_TRY(session_file, SessionFile::open(std::move(kept_in), {key_of(seen).device, seen.stx_ino, born(seen)}));
+  }
   // The root is always held open: it is where everything begins.
   auto root = std::make_shared<Inode>(abi::kRootId, key_of(seen), mode_t{S_IFDIR}, Anchor{std::move(fd), {}, nullptr});
-  auto fs = std::unique_ptr<PassthroughFs>(
-      new PassthroughFs(options, Parts{host, budget, std::move(proc), uses_handles}, root_fd, std::move(root)));
+  auto fs = std::unique_ptr<PassthroughFs>(new PassthroughFs(
+      options, Parts{host, budget, std::move(proc), uses_handles, std::move(session_file)}, root_fd, std::move(root)));
   if (uses_handles) fs->root_mount_ = fs->mounts_.find(key_of(seen).mount_id, root_fd, S_IFDIR, fs->proc_, budget);
   return fs;
 }
@@ -58,13 +68,24 @@ PassthroughFs::PassthroughFs(const PassthroughOptions& options, Parts parts, int
       budget_(parts.budget),
       proc_(std::move(parts.proc)),
       uses_handles_(parts.uses_handles),
+      session_file_(std::move(parts.session_file)),
       inos_(root->key().device),
       identity_(options.identity),
+      path_xattrs_(options.registered_xattrs_max),
       moved_capability_(options.xattr_map.moved("security.capability")),
       casefold_(kCasefoldBytesMax, options.entry_timeout_ns),
-      inodes_(std::move(root), parts.uses_handles ? kInodesByHandleMax : budget_.limit()),
-      files_(budget_.limit()),
-      directories_(budget_.limit()) {}
+      inodes_(std::move(root), capacity(parts.uses_handles ? kInodesByHandleMax : budget_.limit(),
+                                        session_file_ != nullptr, SessionFile::kNodesMax)),
+      files_(capacity(budget_.limit(), session_file_ != nullptr, SessionFile::kHandlesMax)),
+      directories_(capacity(budget_.limit(), session_file_ != nullptr, SessionFile::kHandlesMax)) {
+  if (session_file_ != nullptr) record_session();
+}
+
+void PassthroughFs::record_session() {
+  inodes_.record_in(&session_file_->nodes());
+  files_.record_in(&session_file_->files());
+  directories_.record_in(&session_file_->directories());
+}
 
 Result<PassthroughFs::Host> PassthroughFs::examine(const PassthroughOptions& options, const ProcFd& proc, int root) {
   Host host{false, LabelSupport::kNone, true};
@@ -81,7 +102,8 @@ Result<PassthroughFs::Host> PassthroughFs::examine(const PassthroughOptions& opt
   return host;
 }
 
-Result<std::uint64_t> PassthroughFs::init(std::uint32_t session, std::uint64_t offered) {
+// Of what the guest offers.
+std::uint64_t PassthroughFs::wanted_flags(std::uint64_t offered) const {
   using namespace abi::init_flag;
   std::uint64_t wanted = kAsyncRead | kAtomicOTrunc | kBigWrites | kAutoInvalData | kAsyncDio | kParallelDirops |
                          kCacheSymlinks | kExportSupport | kHasIoctlDir;
@@ -101,24 +123,53 @@ Result<std::uint64_t> PassthroughFs::init(std::uint32_t session, std::uint64_t o
   // With modes in an attribute the guest sees bits that the host's kernel does not know of.
   if (kills_priv && !identity_.overrides()) wanted |= kHandleKillprivV2;
   wanted |= kCreateSuppGroup;
+  if (options_.zero_message_open) {
+    wanted |= kNoOpenSupport | kNoOpendirSupport;
+    // Who does not send OPEN cannot truncate with it.
+    if ((offered & kNoOpenSupport) != 0) wanted &= ~kAtomicOTrunc;
+  }
   if (options_.posix_locks) wanted |= kPosixLocks;
   if (options_.flock) wanted |= kFlockLocks;
+  return wanted & offered;
+}
+
+Result<std::uint64_t> PassthroughFs::init(std::uint32_t session, std::uint64_t offered) {
+  begin_session(session);
+  casefold_.clear();
+  identity_.forget_rules_of_guest();
+  path_xattrs_.reset();
+  locks_freed(0);
+  using namespace abi::init_flag;
+  // With POSIX_ACL come the two that it needs (wanted_flags).
+  constexpr std::uint64_t kAcls = kPosixAcl | kDontMask | kSetxattrExt;
+  if (options_.require_posix_acl && (offered & kAcls) != kAcls) return Errno(EPROTO);
+  if (options_.require_security_ctx && (offered & kSecurityCtx) == 0) return Errno(EPROTO);
+  return wanted_flags(offered);
+}
+
+void PassthroughFs::destroy() {
+  begin_session(kNoSession);
+  locks_freed(0);
+}
+
+void PassthroughFs::begin_session(std::uint32_t session) {
+  // Before the records go: half of a session is none.
+  if (session_file_ != nullptr) session_file_->end();
+  begin_tables(session);
+}
+
+void PassthroughFs::begin_tables(std::uint32_t session) {
   // Handles go before the inodes that they hold.
   locks_.begin_session(session);
   files_.begin_session(session);
   directories_.begin_session(session);
+  implicit_files_.begin_session(session);
+  implicit_directories_.begin_session(session);
   inodes_.begin_session(session);
-  casefold_.clear();
-  locks_freed(0);
-  return wanted & offered;
 }
 
-void PassthroughFs::destroy() {
-  locks_.begin_session(kNoSession);
-  files_.begin_session(kNoSession);
-  directories_.begin_session(kNoSession);
-  inodes_.begin_session(kNoSession);
-  locks_freed(0);
+void PassthroughFs::session_begun(const fuse::SessionTerms& terms) {
+  if (session_file_ != nullptr) session_file_->set_terms(terms);
 }
 
 abi::Attr PassthroughFs::to_guest(const struct statx& from) const {
@@ -168,6 +219,7 @@ Result<abi::AttrOut> PassthroughFs::attributes_of(int fd) const {
 
 void PassthroughFs::forget(const fuse::Call&, std::uint64_t nodeid, std::uint64_t count) {
   inodes_.forget(nodeid, count);
+  forget_implicit(nodeid);
   if (options_.ascii_casefold && !inodes_.get(nodeid).ok()) casefold_.forget(nodeid);
   // A guest that forgets a file before it has closed it leaves no locks behind.
   if (locks_.any() && !inodes_.get(nodeid).ok() && locks_.drop_node(nodeid)) locks_freed(nodeid);

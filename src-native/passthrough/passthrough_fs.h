@@ -9,9 +9,13 @@
 //
 // The methods are in one file per topic: passthrough_fs.cc (life, attributes of whole objects), statx.cc, setattr.cc,
 // names.cc, mounts.cc, make.cc and tmpfile.cc (what creates), file_io.cc, copy.cc, ioctl.cc, directory.cc, xattr.cc,
-// lock_ops.cc, chromeos.cc; folded_names.cc says which names are meant.
+// lock_ops.cc, chromeos.cc, implicit_open.cc; folded_names.cc says which names are meant.
 #pragma once
 
+#include <fcntl.h>
+
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -27,12 +31,14 @@
 #include "passthrough/handle.h"
 #include "passthrough/host_name.h"
 #include "passthrough/identity.h"
+#include "passthrough/implicit_handles.h"
 #include "passthrough/ino_map.h"
 #include "passthrough/inode_table.h"
 #include "passthrough/locks.h"
 #include "passthrough/open_flags.h"
 #include "passthrough/proc_fd.h"
 #include "passthrough/security_label.h"
+#include "passthrough/session_file.h"
 
 namespace vfs::passthrough {
 
@@ -77,6 +83,9 @@ struct PassthroughOptions {
   bool posix_acl = true;
   // The guest sends the label of a new object with the request that creates it; if we may set such labels.
   bool security_ctx = true;
+  // A session without is refused, as a guest's administrator may want it who relies on them.
+  bool require_posix_acl = false;
+  bool require_security_ctx = false;
   KillPriv killpriv = KillPriv::kAuto;
   bool announce_submounts = true;  // directories on other file systems become mounts of the guest
   bool allow_direct_io = false;    // O_DIRECT reaches the host, whose alignment rules then hold
@@ -89,11 +98,46 @@ struct PassthroughOptions {
   bool flock = false;           // flock(2)
   bool ascii_casefold = false;  // names are found whatever the case of their ASCII letters
   IdentityOptions identity = {};
+  std::size_t registered_xattrs_max = 0;  // attributes by path that the guest may register
+  // Callers who count as the owner of a file where its project is changed; for guests that do not check that.
+  std::vector<uid_t> privileged_quota_uids = {};
   bool open_atomic = false;  // the operations of ChromeOS kernels
   bool chromeos_tmpfile = false;
+  // Files and directories are open without OPEN and OPENDIR, if the guest can do without. Not with file_handles, flock,
+  // allow_direct_io or preserve_noatime, which all need to know what is open.
+  bool zero_message_open = false;
   // For the inodes and handles of this share; 0: no bound but that of the process, which all shares have together.
   std::size_t descriptors_max = 0;
   FileHandles file_handles = FileHandles::kNever;
+  // Where the session is kept for the next process (SessionFile); a duplicate is taken. -1: nowhere.
+  int session_fd = -1;
+};
+
+// What became of the session of a process before this one.
+struct Resumed {
+  SessionFile::Found found = SessionFile::Found::kNothing;
+  std::size_t inodes = 0;
+  std::size_t handles = 0;
+  // Of these, what could not be found again or be opened: requests get ESTALE.
+  std::size_t lost_inodes = 0;
+  std::size_t lost_handles = 0;
+};
+
+// Whether the next object that is looked up is expected to be none that is known: some before it were not, as in a walk
+// through a tree. A guess, which requests that run at the same time may disturb.
+class ExpectsUnknown {
+ public:
+  bool now() const { return in_a_row_.load(std::memory_order_relaxed) >= kInARow; }
+  void note(bool unknown) {
+    const unsigned before = in_a_row_.load(std::memory_order_relaxed);
+    const unsigned after = unknown ? std::min(before + 1, kInARow) : 0;
+    // Nothing is written where nothing changes: queues share it.
+    if (after != before) in_a_row_.store(after, std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr unsigned kInARow = 3;
+  std::atomic<unsigned> in_a_row_{0};
 };
 
 class PassthroughFs final : public fuse::FileSystem {
@@ -103,13 +147,26 @@ class PassthroughFs final : public fuse::FileSystem {
 
   // What the guest holds now; the root does not count.
   std::size_t inode_count() const { return inodes_.size(); }
-  std::size_t handle_count() const { return files_.size() + directories_.size(); }
+  std::size_t handle_count() const {
+    return files_.size() + directories_.size() + implicit_files_.size() + implicit_directories_.size();
+  }
   // Told whenever a lock may have been given up; before the first request, and outlives the last.
   void set_unparker(fuse::Unparker* unparker) { unparker_ = unparker; }
   // The descriptors that must stay open for new requests to work.
-  std::vector<int> keep_fds() const { return {root_fd_, proc_.fd()}; }
+  std::vector<int> keep_fds() const {
+    std::vector<int> fds{root_fd_, proc_.fd()};
+    if (session_file_ != nullptr) fds.push_back(session_file_->fd());
+    return fds;
+  }
+  const Resumed& resumed() const { return resumed_; }
+  // Whether the guest has left it to us to take setuid and setgid bits away.
+  static bool kills_priv(const fuse::Call& call) { return call.negotiated.has(abi::init_flag::kHandleKillprivV2); }
 
   Result<std::uint64_t> init(std::uint32_t session, std::uint64_t offered) override;
+  void session_begun(const fuse::SessionTerms& terms) override;
+  std::optional<fuse::SessionTerms> resume(std::uint32_t session,
+                                           const std::function<bool(const fuse::SessionTerms&)>& fits) override;
+  void list_resumed(fuse::ResumedObjects& into) const override;
   void destroy() override;
   Result<abi::EntryOut> lookup(const fuse::Call&, const fuse::Name&) override;
   Result<abi::EntryOut> lookup_self(const fuse::Call&) override;
@@ -158,6 +215,7 @@ class PassthroughFs final : public fuse::FileSystem {
   Result<abi::LkOut> getlk(const fuse::Call&, const abi::LkIn&) override;
   Status setlk(const fuse::Call&, const abi::LkIn&) override;
   Status setlkw(const fuse::Call&, const abi::LkIn&) override;
+  void stops_waiting(std::uint64_t unique) override;
   Result<abi::CreateOut> open_atomic(const fuse::Call&, const abi::CreateIn&, const fuse::Name&,
                                      const fuse::Creation&) override;
   Result<abi::EntryOut> chromeos_tmpfile(const fuse::Call&, const abi::ChromeosTmpfileIn&,
@@ -191,14 +249,21 @@ class PassthroughFs final : public fuse::FileSystem {
     bool kills_priv;      // the root's file system takes setuid and setgid bits away by itself
   };
   using HandleId = std::uint64_t;
+  // No table gives it out.
+  static constexpr HandleId kNoHandle = 0;
 
   struct Parts {
     Host host;
     FdBudget budget;
     ProcFd proc;
     bool uses_handles;
+    std::unique_ptr<SessionFile> session_file;
   };
   PassthroughFs(const PassthroughOptions& options, Parts parts, int root_fd, std::shared_ptr<Inode> root);
+  std::uint64_t wanted_flags(std::uint64_t offered) const;
+  void begin_session(std::uint32_t session);
+  void begin_tables(std::uint32_t session);
+  void record_session();
   static Result<Host> examine(const PassthroughOptions& options, const ProcFd& proc, int root);
 
   // As the guest sees it: with its number (InoMap) and its ids.
@@ -210,6 +275,7 @@ class PassthroughFs final : public fuse::FileSystem {
   abi::EntryOut entry_now(const Found& found) const;
   Result<abi::AttrOut> attributes(const Inode& inode) const;
   Result<abi::AttrOut> attributes_of(int fd) const;
+  abi::AttrOut attributes_of_gone(const Inode& inode) const;
 
   // mounts.cc
   bool announces_mounts(const fuse::Call& call) const;
@@ -225,25 +291,39 @@ class PassthroughFs final : public fuse::FileSystem {
   void note_removed(const Directory& in, std::string_view name);
 
   // names.cc. All of them count one lookup on success. `directory` is an O_PATH descriptor.
-  Result<Found> find(const fuse::Call& call, int directory, const char* name);
-  Result<std::shared_ptr<Inode>> acquire_known(const fuse::Call& call, int directory, const char* name,
+  Result<Found> find(const fuse::Call& call, int directory, const Whereabouts& where);
+  Result<std::shared_ptr<Inode>> acquire_known(const fuse::Call& call, int directory, const Whereabouts& where,
                                                const InodeKey& key);
-  Result<Found> find_unknown(const fuse::Call& call, int directory, const char* name, FdBudget::Token token,
+  Result<Found> find_opened(const fuse::Call& call, UniqueFd fd, FdBudget::Token token, const Whereabouts& where);
+  Result<Found> find_unknown(const fuse::Call& call, int directory, const Whereabouts& where, FdBudget::Token token,
                              const Created* created = nullptr);
-  Result<Found> adopt(const fuse::Call& call, UniqueFd fd, FdBudget::Token token, const Created* created);
+  Result<Found> adopt(const fuse::Call& call, UniqueFd fd, FdBudget::Token token, const Created* created,
+                      const Whereabouts& where = {});
+  // What an inode is to be held by; `handle`: of the object, if there is one.
+  Result<Anchor> anchor_for(UniqueFd fd, FdBudget::Token token, const struct statx& seen,
+                            const Result<sys::FileHandle>& handle);
+  // An object has another name now.
+  void note_moved(const fuse::Call& call, const Directory& in, const char* name);
   // The answer for a name that is not there: an entry without a node, or ENOENT where none may be remembered.
   Result<abi::EntryOut> missing_entry() const;
   Status remove(const fuse::Call& call, const fuse::Name& name, int flags);
   void undo(const Found& found) { inodes_.forget(found.inode->id(), 1); }
 
+  // resume.cc
+  class Resumption;
+  Result<UniqueFd> open_kept_handle(const NodeRecord& kept) const;
+  Result<std::shared_ptr<Inode>> inode_again(std::uint64_t id, UniqueFd fd);
+  Result<std::shared_ptr<FileHandle>> file_again(const std::shared_ptr<Inode>& inode, const HandleRecord& kept) const;
+  Result<std::shared_ptr<DirHandle>> directory_again(const std::shared_ptr<Inode>& inode) const;
+  template <typename H, typename Again, typename Lose>
+  void resume_handles(HandleTable<H>& table, const HandleRecords& records, Resumption& nodes, Again again, Lose lose);
+
   // setattr.cc: the steps, in their order.
+  Status kill_priv(const fuse::Call& call, int fd, const abi::SetattrIn& in);
   Status set_owner(int fd, const abi::SetattrIn& in);
   Status set_mode(const Inode& inode, int path_fd, const abi::SetattrIn& in);
   Status set_size(const fuse::Call& call, const Inode& inode, int path_fd, const abi::SetattrIn& in);
   Status set_times(int fd, const abi::SetattrIn& in);
-
-  // directory.cc
-  std::uint32_t shown_type(std::uint32_t type) const;
 
   // make.cc
   template <typename Make>
@@ -267,10 +347,32 @@ class PassthroughFs final : public fuse::FileSystem {
                                   FdBudget::Token inode_token, FdBudget::Token handle_token);
   Status check_access(const fuse::Call& call, const Inode& inode, int mask) const;
 
+  // FALLOCATE and COPY_FILE_RANGE do not say whether the caller is privileged, as a WRITE does.
+  static bool kills_priv_of_user(const fuse::Call& call) { return call.uid != 0 && kills_priv(call); }
+
   // file_io.cc
-  Result<HandleId> open_file(const fuse::Call& call, const std::shared_ptr<Inode>& inode, const OpenFlags& flags,
-                             std::uint32_t open_flags);
+  Result<abi::OpenOut> open_file(const fuse::Call& call, const std::shared_ptr<Inode>& inode, const OpenFlags& flags,
+                                 std::uint32_t open_flags);
+  static Status check_openable(const Inode& inode);
   abi::OpenOut file_opened(HandleId id) const;
+  // The file that a request names by its handle, to read from it or to write to it.
+  Result<std::shared_ptr<FileHandle>> file_of(const fuse::Call& call, std::uint64_t node, HandleId handle) {
+    return handle != kNoHandle ? files_.get(handle, node) : implicit_file(call, node, O_RDONLY);
+  }
+  Result<std::shared_ptr<FileHandle>> written_file_of(const fuse::Call& call, std::uint64_t node, HandleId handle) {
+    return handle != kNoHandle ? files_.get(handle, node) : implicit_file(call, node, O_RDWR);
+  }
+
+  // directory.cc
+  std::uint32_t shown_type(std::uint32_t type) const;
+  Result<std::shared_ptr<DirHandle>> open_directory(const fuse::Call& call);
+
+  // implicit_open.cc
+  static bool opens_silently(const fuse::Call& call);
+  static bool opens_directories_silently(const fuse::Call& call);
+  Result<std::shared_ptr<FileHandle>> implicit_file(const fuse::Call& call, std::uint64_t node, int access);
+  Result<std::shared_ptr<DirHandle>> directory_handle(const fuse::Call& call, HandleId handle);
+  void forget_implicit(std::uint64_t node);
   Result<OpenFlags> open_flags(std::uint32_t guest, const fuse::Call& call) const;
 
   // ioctl.cc
@@ -279,7 +381,15 @@ class PassthroughFs final : public fuse::FileSystem {
   Result<IoctlAnswer> set_flags(const fuse::Call& call, const Inode& inode, int fd, ByteSpan data);
   Result<IoctlAnswer> set_extended_flags(const fuse::Call& call, const Inode& inode, int fd, ByteSpan data);
   Result<IoctlAnswer> enable_verity(const fuse::Call& call, const Inode& inode, int fd, ByteSpan data);
-  Status check_flags_owner(const fuse::Call& call, const Inode& inode, bool protects) const;
+  // What an ioctl changes: flags that only the privileged may, and nothing but what belongs to the file's project.
+  struct FlagsChange {
+    bool protects;
+    bool only_project;
+  };
+  bool is_privileged_for_quota(uid_t uid) const {
+    return std::ranges::find(options_.privileged_quota_uids, uid) != options_.privileged_quota_uids.end();
+  }
+  Status check_flags_owner(const fuse::Call& call, const Inode& inode, FlagsChange change) const;
 
   // xattr.cc. An attribute's name on the host, and whether and how a guest sees a name of the host's; the latter is a
   // part of `name`.
@@ -292,13 +402,18 @@ class PassthroughFs final : public fuse::FileSystem {
   // a file changes (CVE-2021-20263).
   void drop_moved_capability(int fd) const;
 
+  std::optional<std::string> registered_xattr(int fd, std::string_view name) const;
+  std::vector<std::string> registered_xattrs(int fd) const;
+
   // chromeos.cc
+  Result<IoctlAnswer> register_permission(const fuse::Call& call, ByteSpan data);
+  Result<IoctlAnswer> register_xattr(const fuse::Call& call, ByteSpan data);
   Result<abi::CreateOut> open_found(const fuse::Call& call, const abi::CreateIn& in, const OpenFlags& flags,
                                     const Found& found, bool exclusive);
 
   // lock_ops.cc
   Status lock_file(const fuse::Call& call, const abi::LkIn& in);
-  Status lock_whole(FileHandle& handle, std::uint32_t type);
+  Status lock_whole(FileHandle& handle, std::uint64_t id, std::uint32_t type);
   void close_locks(std::uint64_t node, std::uint64_t owner);
   void locks_freed(std::uint64_t node) const {
     if (unparker_ != nullptr) unparker_->unpark(node);
@@ -313,15 +428,22 @@ class PassthroughFs final : public fuse::FileSystem {
   const FdBudget budget_;
   const ProcFd proc_;
   const bool uses_handles_;
+  const std::unique_ptr<SessionFile> session_file_;  // null: the session ends with the process
+  Resumed resumed_;
   MountTable mounts_;
   std::shared_ptr<const Mount> root_mount_;  // most inodes need it, and not every one could open it
   mutable InoMap inos_;
-  const Identity identity_;
+  NowaitReadsSeen nowait_reads_seen_;
+  ExpectsUnknown expects_unknown_;
+  Identity identity_;
+  PathXattrs path_xattrs_;
   const std::optional<ShortText> moved_capability_;  // the name on the host of security.capability, if it is another
   CasefoldCache casefold_;
   InodeTable inodes_;
   HandleTable<FileHandle> files_;
   HandleTable<DirHandle> directories_;
+  ImplicitHandles<FileHandle> implicit_files_;
+  ImplicitHandles<DirHandle> implicit_directories_;
   LockTable locks_;
   fuse::Unparker* unparker_ = nullptr;
 };

@@ -1,21 +1,26 @@
-// Rules by path, of crosvm: who owns what is below a directory of the share, and with which permissions (ugid_map).
+// Rules by path, of crosvm: who owns what is below a directory of the share, and with which permissions (ugid_map, and
+// FS_IOC_SETPERMISSION of ChromeOS guests), and extended attributes that such a guest has registered for a path
+// (FS_IOC_SETPATHXATTR).
 //
 // Paths are those of the share: "/" or "/a/b". A rule is about its path and everything below it, by components: "/a"
 // has nothing to do with "/ab". Of several the longest path holds, and of two for the same path the later one.
 //
-// A share without rules pays nothing: nobody asks for a path then.
+// A share without rules pays nothing: empty() is one load, and nobody asks for a path then.
 #pragma once
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/result.h"
 #include "passthrough/id_map.h"
 
 namespace vfs::passthrough {
@@ -55,20 +60,52 @@ class PathTable {
   std::map<std::string, Value, std::less<>> values_;
 };
 
-// Threading: unchanged once made.
+// Threading: every method from any thread.
 class PathRules {
  public:
   struct Rule {
     std::string path;
     PathOwner owner;
   };
-  explicit PathRules(std::vector<Rule> rules);
+  // `registered_max`: how many rules a guest may add.
+  PathRules(std::vector<Rule> rules, std::size_t registered_max);
 
-  bool empty() const { return owners_.size() == 0; }
+  bool empty() const { return empty_.load(std::memory_order_acquire); }
   std::optional<PathOwner> find(std::string_view path) const;
+  // EPERM: the guest has used up what it may add. EINVAL: not a path, or umask has other bits than 0777.
+  Status add(Rule rule);
+  // Another guest: what was added is gone.
+  void reset();
 
  private:
-  PathTable<PathOwner> owners_;
+  using Owners = PathTable<PathOwner>;
+  const Owners configured_;
+  const std::size_t registered_max_;
+  std::atomic<bool> empty_;
+  mutable std::shared_mutex mutex_;  // guards all below; nothing else is taken while it is held
+  Owners owners_;
+  std::size_t registered_ = 0;
+};
+
+// Threading: every method from any thread.
+class PathXattrs {
+ public:
+  explicit PathXattrs(std::size_t registered_max) : registered_max_(registered_max) {}
+
+  bool empty() const { return empty_.load(std::memory_order_acquire); }
+  std::optional<std::string> find(std::string_view path, std::string_view name) const;
+  // The names that have a value for the path.
+  std::vector<std::string> names(std::string_view path) const;
+  // EPERM: the guest has used up what it may add. EINVAL: not a path, or no name.
+  Status add(std::string path, std::string name, std::string value);
+  void reset();
+
+ private:
+  const std::size_t registered_max_;
+  std::atomic<bool> empty_{true};
+  mutable std::shared_mutex mutex_;  // guards all below; nothing else is taken while it is held
+  std::map<std::string, PathTable<std::string>, std::less<>> by_name_;
+  std::size_t registered_ = 0;
 };
 
 }  // namespace vfs::passthrough

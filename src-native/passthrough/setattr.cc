@@ -29,6 +29,17 @@ Result<timespec> to_timespec(bool given, bool now, std::uint64_t seconds, std::u
   return time;
 }
 
+// What a SETATTR can say without asking for anything. The change time is sent by a guest with a writeback cache.
+constexpr std::uint32_t kNothing = abi::fattr::kFh | abi::fattr::kLockOwner | abi::fattr::kCtime;
+
+// A guest with a writeback cache that writes back the times of an inode (fuse_flush_times), and looks at the error
+// only.
+bool writes_times_back(const fuse::Call& call, const abi::SetattrIn& in) {
+  constexpr std::uint32_t kNoTimes = abi::fattr::kFh | abi::fattr::kLockOwner;
+  return call.negotiated.has(abi::init_flag::kWritebackCache) &&
+         (in.valid & ~kNoTimes) == (abi::fattr::kMtime | abi::fattr::kCtime);
+}
+
 // To chown(2): leave it.
 constexpr auto kNoId = static_cast<std::uint32_t>(-1);
 
@@ -38,13 +49,38 @@ Result<abi::AttrOut> PassthroughFs::setattr(const fuse::Call& call, const abi::S
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
   // The owner before the mode: the kernel takes setuid and setgid bits away on chown(2), and a guest that sets both
   // wants the mode that it names. The times last, because everything before changes them.
-  VFS_TRY(const auto fd, inode->path_fd());
+  auto found = inode->path_fd();
+  if (!found.ok() && found.error() == Errno(ESTALE) && writes_times_back(call, in)) return attributes_of_gone(*inode);
+  VFS_TRY(const auto fd, std::move(found));
+  VFS_CHECK(kill_priv(call, fd.get(), in));
   VFS_CHECK(set_owner(fd.get(), in));
   VFS_CHECK(set_mode(*inode, fd.get(), in));
   VFS_CHECK(set_size(call, *inode, fd.get(), in));
   if ((in.valid & abi::fattr::kSize) != 0) drop_moved_capability(fd.get());
   VFS_CHECK(set_times(fd.get(), in));
   return attributes(*inode);
+}
+
+// Linux 7 writes the times of a file back after it has removed its last name. A descriptor of ours would have kept it;
+// a handle has not, and there are no times to be set any more. An error would be one of the whole share to the guest,
+// and its next syncfs(2) would fail.
+abi::AttrOut PassthroughFs::attributes_of_gone(const Inode& inode) const {
+  abi::AttrOut out{};
+  out.attr.ino = inos_.number(inode.key().device, inode.key().ino);
+  out.attr.mode = inode.type();
+  return out;
+}
+
+// A guest that leaves setuid and setgid bits to us sends a SETATTR that sets nothing where its kernel wants them gone:
+// after chown(2) without a new owner or group, and before fallocate(2) and copy_file_range(2) (fs/fuse/dir.c,
+// fuse_setattr: the flags that say so are dropped). The host's chown(2) without a new owner does what is meant.
+Status PassthroughFs::kill_priv(const fuse::Call& call, int fd, const abi::SetattrIn& in) {
+  if (!kills_priv(call) || (in.valid & ~kNothing) != 0) return Unit{};
+  ScopedCredentials credentials;
+  if (call.uid != 0) VFS_CHECK(credentials.become_outsider(call.gid));
+  VFS_CHECK(sys::fchownat(fd, "", kNoId, kNoId, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
+  drop_moved_capability(fd);
+  return Unit{};
 }
 
 Status PassthroughFs::set_owner(int fd, const abi::SetattrIn& in) {
@@ -76,10 +112,10 @@ Status PassthroughFs::set_size(const fuse::Call& call, const Inode& inode, int p
   const auto size = static_cast<std::int64_t>(in.size);
   // With a new owner the guest sets this flag always, and it is not needed: chown(2) takes the bits from everybody.
   // What CAP_FSETID keeps there is a setgid bit that is no privilege, for want of the group's execute permission.
-  ScopedKillPriv killing;
-  VFS_CHECK(killing.begin((in.valid & abi::fattr::kKillSuidgid) != 0 &&
-                          (call.negotiated.flags & abi::init_flag::kHandleKillprivV2) != 0));
-  if ((in.valid & abi::fattr::kFh) != 0) {
+  ScopedCredentials credentials;
+  const bool kills = (in.valid & abi::fattr::kKillSuidgid) != 0 && kills_priv(call);
+  VFS_CHECK(credentials.become_killer(kills, path_fd, call.gid));
+  if ((in.valid & abi::fattr::kFh) != 0 && (in.fh != kNoHandle || !opens_silently(call))) {
     VFS_TRY(const auto handle, files_.get(in.fh, inode.id()));
     return sys::ftruncate(handle->fd(), size);
   }

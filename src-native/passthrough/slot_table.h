@@ -28,12 +28,23 @@ namespace vfs::passthrough {
 // No session is running: nothing can be inserted.
 inline constexpr std::uint32_t kNoSession = 0xFFFFFFFF;
 
+// Slots belong to so many shards.
+inline constexpr unsigned kSlotShards = 64;
+
 template <typename T, unsigned kGenerationBits = 26>
 class SlotTable {
  public:
   static constexpr unsigned kSlotBits = 26;
   static_assert(kGenerationBits > 0 && kSlotBits + kGenerationBits <= 53);
   static constexpr std::size_t kCapacityMax = std::size_t{1} << (kSlotBits - 1);
+
+  // Slots of a table with this capacity; as many at least.
+  static constexpr std::size_t slots(std::size_t capacity) { return (capacity / kShards + 1) * kShards; }
+  static std::uint32_t slot_of(std::uint64_t id) {
+    return static_cast<std::uint32_t>(id & ((std::uint64_t{1} << kSlotBits) - 1));
+  }
+  // The number that a slot gives out when this one has been removed.
+  static std::uint64_t next_of(std::uint64_t id) { return id + (std::uint64_t{1} << kSlotBits); }
 
   struct Inserted {
     std::uint64_t id;
@@ -88,18 +99,60 @@ class SlotTable {
     return release(shard, slot, *found);
   }
 
+  // How many slots it can have.
+  std::size_t slots() const { return std::size_t{indices_per_shard_} * kShards; }
+
   std::uint32_t session() const { return session_.load(std::memory_order_seq_cst); }
   // From now on only this session inserts. What is there stays until clear().
   void begin_session(std::uint32_t session) { session_.store(session, std::memory_order_seq_cst); }
 
   void clear() {
+    clear([](std::uint64_t) {});
+  }
+
+  // The same; `removing` is told of each number before it is free.
+  template <typename Removing>
+  void clear(Removing removing) {
     for (unsigned number = 0; number < kShards; ++number) {
       std::vector<std::shared_ptr<T>> dropped;  // after the lock: closing files can take long
       Shard& shard = shards_[number];
       const std::lock_guard lock(shard.mutex);
       for (std::uint32_t index = 0; index < shard.fresh; ++index) {
-        Slot* const found = find(index * kShards + number);
-        if (found->value != nullptr) dropped.push_back(release(shard, index * kShards + number, *found));
+        const std::uint32_t slot = index * kShards + number;
+        Slot* const found = find(slot);
+        if (found->value == nullptr) continue;
+        removing((static_cast<std::uint64_t>(found->generation) << kSlotBits) | slot);
+        dropped.push_back(release(shard, slot, *found));
+      }
+    }
+  }
+
+  // What a slot had in another process: its number, and the object; null: the number comes next.
+  struct Restored {
+    std::uint64_t id;  // 0: the slot was never used
+    std::shared_ptr<T> value;
+  };
+  // Whether restore() could take this number at this slot.
+  static bool could_have(std::uint32_t slot, std::uint64_t id) {
+    return slot_of(id) == slot && generation_of(id) >= 1 && generation_of(id) <= kGenerationEnd;
+  }
+  // Fills a table that nothing was inserted into so far: at(slot) says with what, for each slot below `count`, which
+  // has that many slots.
+  template <typename At>
+  void restore(std::uint32_t count, At at) {
+    for (std::uint32_t slot = 0; slot < count; ++slot) {
+      Shard& shard = shards_[slot % kShards];
+      Restored restored = at(slot);
+      const std::lock_guard lock(shard.mutex);
+      shard.fresh = slot / kShards + 1;
+      Slot& place = find_or_make(slot);
+      if (restored.id != 0) place.generation = static_cast<std::uint32_t>(generation_of(restored.id));
+      if (restored.value != nullptr) {
+        place.value = std::move(restored.value);
+        size_.fetch_add(1, std::memory_order_relaxed);
+      } else if (place.generation != kGenerationEnd) {
+        place.next_free = shard.first_free;
+        shard.first_free = slot;
       }
     }
   }
@@ -107,7 +160,7 @@ class SlotTable {
   std::size_t size() const { return size_.load(std::memory_order_relaxed); }
 
  private:
-  static constexpr unsigned kShards = 64;
+  static constexpr unsigned kShards = kSlotShards;
   static constexpr std::uint32_t kChunkSlots = 1024;
   static constexpr std::uint32_t kNoSlot = 0xFFFFFFFF;
   static constexpr std::uint32_t kGenerationEnd = std::uint32_t{1} << kGenerationBits;
@@ -126,9 +179,6 @@ class SlotTable {
     std::uint32_t fresh = 0;  // indices below were used at least once
   };
 
-  static std::uint32_t slot_of(std::uint64_t id) {
-    return static_cast<std::uint32_t>(id & ((std::uint64_t{1} << kSlotBits) - 1));
-  }
   // Not cut to 32 bits: a number too large must not match.
   static std::uint64_t generation_of(std::uint64_t id) { return id >> kSlotBits; }
 

@@ -13,10 +13,20 @@ namespace {
 // O_TMPFILE contains O_DIRECTORY, which means nothing by itself here.
 constexpr auto kNamelessBit = static_cast<std::uint32_t>(O_TMPFILE & ~O_DIRECTORY);
 
+// What Linux's overlayfs makes to find out whether its upper file system has files without names (fs/overlayfs/super.c,
+// ovl_check_tmpfile). It must hear that there are none: until "ovl: fold copy-up helpers into callers" is repaired, it
+// keeps what it copies up by the dentry that has no name, which FUSE cannot look up again, and every file that was
+// copied up is ESTALE as soon as its entry's timeout is over. Without, it copies to a name and renames. Nobody else can
+// want a file that may not be opened again, by anybody, and only be written.
+bool is_probe_of_overlayfs(const abi::CreateIn& in) {
+  return (in.flags & O_ACCMODE) == O_WRONLY && (in.mode & mode_t{07777}) == 0;
+}
+
 }  // namespace
 
 Result<abi::CreateOut> PassthroughFs::tmpfile(const fuse::Call& call, const abi::CreateIn& in, const fuse::IgnoredName&,
                                               const fuse::Creation& creation) {
+  if (is_probe_of_overlayfs(in)) return Errno(EOPNOTSUPP);
   VFS_TRY(const OpenFlags flags, open_flags(in.flags & ~kNamelessBit, call));
   VFS_TRY(const auto parent, inodes_.get(call.nodeid));
   VFS_TRY(const auto directory, parent->path_fd());

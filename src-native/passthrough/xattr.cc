@@ -9,6 +9,7 @@
 #include "passthrough/credentials.h"
 #include "passthrough/object_xattr.h"
 #include "passthrough/passthrough_fs.h"
+#include "passthrough/share_path.h"
 
 namespace vfs::passthrough {
 
@@ -23,8 +24,6 @@ constexpr auto kUnknownId = static_cast<std::uint32_t>(-1);
 
 bool is_acl(std::string_view name) { return name == kAccessAcl || name == kDefaultAcl; }
 
-bool has_flag(const fuse::Call& call, std::uint64_t flag) { return (call.negotiated.flags & flag) != 0; }
-
 // All names of an object, as the host lists them; one buffer per thread, so that warm requests allocate nothing. No
 // list is longer (listxattr(2): E2BIG).
 MutableByteSpan list_buffer() {
@@ -32,13 +31,49 @@ MutableByteSpan list_buffer() {
   return buffer;
 }
 
+// What a guest is shown, each name with a NUL behind it. The length is that of what is shown, also when only the length
+// is asked for.
+class NameList {
+ public:
+  explicit NameList(MutableByteSpan into) : into_(into) {}
+  std::size_t length() const { return length_; }
+  // ERANGE: there is no room for it.
+  Status add(std::string_view name) {
+    const std::size_t end = length_ + name.size() + 1;
+    if (!into_.empty()) {
+      if (end > into_.size()) return Errno(ERANGE);
+      copy_bytes(into_.subspan(length_), std::as_bytes(std::span(name)));
+      into_[end - 1] = std::byte{0};
+    }
+    length_ = end;
+    return Unit{};
+  }
+
+ private:
+  const MutableByteSpan into_;
+  std::size_t length_ = 0;
+};
+
 }  // namespace
+
+// What the guest has registered for a path (chromeos.cc) hides what the object itself has.
+std::optional<std::string> PassthroughFs::registered_xattr(int fd, std::string_view name) const {
+  if (path_xattrs_.empty()) return std::nullopt;
+  const auto path = share_path(proc_, root_fd_, fd);
+  return path.ok() ? path_xattrs_.find(path.value(), name) : std::nullopt;
+}
+
+std::vector<std::string> PassthroughFs::registered_xattrs(int fd) const {
+  if (path_xattrs_.empty()) return {};
+  const auto path = share_path(proc_, root_fd_, fd);
+  return path.ok() ? path_xattrs_.names(path.value()) : std::vector<std::string>{};
+}
 
 Result<ShortText> PassthroughFs::host_xattr_name(const fuse::Call& call, XattrAccess access,
                                                  std::string_view name) const {
   // A guest that has not taken over the checking of ACLs (POSIX_ACL) must not think that it can set them: they would
   // decide on the host, and it would not know.
-  if (is_acl(name) && !has_flag(call, abi::init_flag::kPosixAcl)) return Errno(EOPNOTSUPP);
+  if (is_acl(name) && !call.negotiated.has(abi::init_flag::kPosixAcl)) return Errno(EOPNOTSUPP);
   return options_.xattr_map.to_host(access, name);
 }
 
@@ -46,7 +81,7 @@ std::optional<std::string_view> PassthroughFs::guest_xattr_name(const fuse::Call
                                                                 std::string_view host_name) const {
   const auto name = options_.xattr_map.to_guest(host_name);
   if (!name.has_value()) return std::nullopt;
-  if (is_acl(*name) && !has_flag(call, abi::init_flag::kPosixAcl)) return std::nullopt;
+  if (is_acl(*name) && !call.negotiated.has(abi::init_flag::kPosixAcl)) return std::nullopt;
   // As a local file system: only the privileged see that there are such names. Our own privilege says nothing.
   if (name->starts_with(kTrusted) && call.uid != 0 && call.uid != kUnknownId) return std::nullopt;
   return name;
@@ -55,8 +90,13 @@ std::optional<std::string_view> PassthroughFs::guest_xattr_name(const fuse::Call
 Result<std::size_t> PassthroughFs::getxattr(const fuse::Call& call, const fuse::XattrName& name, MutableByteSpan into) {
   if (!options_.xattr) return Errno(ENOSYS);
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
-  VFS_TRY(const ShortText host_name, host_xattr_name(call, XattrAccess::kGet, name.text()));
   VFS_TRY(const auto fd, inode->path_fd());
+  if (const auto value = registered_xattr(fd.get(), name.text())) {
+    if (!into.empty() && into.size() < value->size()) return Errno(ERANGE);
+    copy_bytes(into.first(std::min(into.size(), value->size())), std::as_bytes(std::span(*value)));
+    return value->size();
+  }
+  VFS_TRY(const ShortText host_name, host_xattr_name(call, XattrAccess::kGet, name.text()));
   const auto length = ObjectXattr(proc_, fd.get()).get(host_name.c_str(), into);
   // A mount below the share, without ACLs where the share has them. To the guest it is one file system, and its kernel
   // takes anything but "there is none" for a failure to check permissions.
@@ -70,8 +110,9 @@ Status PassthroughFs::setxattr(const fuse::Call& call, const abi::SetxattrIn& in
                                ByteSpan value) {
   if (!options_.xattr) return Errno(ENOSYS);
   VFS_TRY(const auto inode, inodes_.get(call.nodeid));
-  VFS_TRY(const ShortText host_name, host_xattr_name(call, XattrAccess::kSet, name.text()));
   VFS_TRY(const auto fd, inode->path_fd());
+  if (registered_xattr(fd.get(), name.text()).has_value()) return Unit{};
+  VFS_TRY(const ShortText host_name, host_xattr_name(call, XattrAccess::kSet, name.text()));
   ScopedCredentials credentials;
   // An ACL sets the group's permissions, so it is a chmod(2): the setgid bit goes if the caller could not set it. The
   // guest knows that; the host's kernel does it, in the same step.
@@ -85,23 +126,18 @@ Result<std::size_t> PassthroughFs::listxattr(const fuse::Call& call, MutableByte
   VFS_TRY(const auto fd, inode->path_fd());
   const MutableByteSpan buffer = list_buffer();
   VFS_TRY(const std::size_t listed, ObjectXattr(proc_, fd.get()).list(buffer));
-  // The length is that of what is shown, also when only the length is asked for.
-  std::size_t length = 0;
+  NameList list(into);
+  const std::vector<std::string> registered = registered_xattrs(fd.get());
+  for (const std::string& name : registered) VFS_CHECK(list.add(name));
   std::string_view rest = text_of(buffer.first(listed));
   while (!rest.empty()) {
     const std::string_view host_name = rest.substr(0, rest.find('\0'));
     rest.remove_prefix(std::min(host_name.size() + 1, rest.size()));
     const auto name = guest_xattr_name(call, host_name);
-    if (!name.has_value()) continue;
-    const std::size_t end = length + name->size() + 1;
-    if (!into.empty()) {
-      if (end > into.size()) return Errno(ERANGE);
-      copy_bytes(into.subspan(length), std::as_bytes(std::span(*name)));
-      into[end - 1] = std::byte{0};
-    }
-    length = end;
+    if (!name.has_value() || std::ranges::find(registered, *name) != registered.end()) continue;
+    VFS_CHECK(list.add(*name));
   }
-  return length;
+  return list.length();
 }
 
 Status PassthroughFs::removexattr(const fuse::Call& call, const fuse::XattrName& name) {

@@ -5,7 +5,9 @@
 // at each pump for borrowed memory.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 
@@ -13,6 +15,7 @@
 #include "base/result.h"
 #include "memory/guest_memory.h"
 #include "virtio/descriptor_chain.h"
+#include "virtio/in_flight_table.h"
 
 namespace vfs::virtio {
 
@@ -25,6 +28,10 @@ struct QueueSetup {
   std::optional<std::uint16_t> next_used;  // absent: as the used ring's own index says
   bool event_idx;
   bool indirect;
+  // Where what is in flight is recorded; absent: nowhere.
+  std::optional<InFlightTable::Setup> in_flight = {};
+  // Where the dirty log has the used ring; absent: only as guest memory like any other.
+  std::optional<GuestAddress> used_log = {};
 };
 
 struct QueueState {
@@ -38,11 +45,22 @@ class Virtqueue {
 
   // Checks the set-up and makes the windows on the rings. Call again after the memory was detached and attached.
   Result<Unit, Fault> attach();
+  // The ring is the same, but chains are in another memory from now on. Returns the one before, which those in flight
+  // still use. After a fault the queue is broken.
+  Result<std::shared_ptr<GuestMemory>, Fault> replace_memory(std::shared_ptr<GuestMemory> memory);
 
-  // The head of the next chain, if there is one. A fault means that the ring is broken: pop no more.
+  // The head of the next chain, if there is one; first those that a device before us left over. A fault means that the
+  // ring is broken: pop no more.
   Result<std::optional<std::uint16_t>, Fault> pop();
   // The ranges of the chain that starts at `head`. A fault means a malformed chain: give it back with length 0.
   Result<Unit, Fault> walk(std::uint16_t head, ChainRanges& into) const;
+
+  // Null: what is in flight is not recorded.
+  const InFlightTable* in_flight_table() const { return in_flight_table_.get(); }
+  // From any thread: see QueueSetup.
+  void set_used_log(std::optional<GuestAddress> address) {
+    used_log_.store(address.has_value() ? address->value : kNoLog, std::memory_order_release);
+  }
 
   // Puts a chain into the used ring; the driver sees it after publish().
   void push_used(std::uint16_t head, std::uint32_t written);
@@ -61,9 +79,11 @@ class Virtqueue {
   GuestMemory& memory() { return *memory_; }
 
  private:
-  GuestRange used_range(std::size_t offset, std::uint32_t length) const {
-    return {GuestAddress{setup_.used_ring.value + offset}, length};
-  }
+  static constexpr std::uint64_t kNoLog = std::numeric_limits<std::uint64_t>::max();
+
+  Result<Unit, Fault> attach_in_flight_table();
+  Result<std::optional<std::uint16_t>, Fault> pop_left_over();
+  void used_written(std::size_t offset, std::uint32_t length) const;
   bool wants_interrupt() const;
 
   QueueSetup setup_;
@@ -76,6 +96,10 @@ class Virtqueue {
   std::uint16_t published_ = 0;  // value of the used index that the driver sees
   std::uint32_t in_flight_ = 0;
   bool started_ = false;
+  std::unique_ptr<InFlightTable> in_flight_table_;
+  std::size_t resubmitted_ = 0;  // of what was left over
+  std::size_t left_over_ = 0;
+  std::atomic<std::uint64_t> used_log_;
 };
 
 }  // namespace vfs::virtio

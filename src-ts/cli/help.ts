@@ -1,38 +1,76 @@
 /** The text of `virtio-fs --help`. */
-import { CLI_OPTIONS } from './options.js';
+import { CLI_OPTIONS, OPTION_GROUPS, optionRow, spelling, type OptionGroup, type OptionName } from './table.js';
 
 /** Exit codes of the command, and what they mean. */
 export const EXIT_CODES = {
-  /** Ended by SIGTERM or SIGINT, or with --fd by the frontend; also after --help and --version. */
+  /** Ended by a signal, or because every frontend that was to be served has gone; also after --help and its kind. */
   done: 0,
-  /** The share, the socket or the connection failed; the reason is on standard error. */
+  /** A share, a socket, a connection or a file failed; the reason is on standard error. */
   failed: 1,
-  /** The command line or the configuration is wrong, or the sandbox was not disabled. */
+  /** The command line or the configuration is wrong, or there is no sandbox such as was asked for. */
   usage: 2,
 } as const;
 
-const COLUMN = 24;
+/** Columns of the text: where the meanings begin, and the last one. */
+const COLUMN = 27;
+const WIDTH = 88;
+
+/** `-h, --help` or `--tag TAG`; the heading of an option in the help text and in docs/cli.md. */
+export function optionHeading(name: OptionName): string {
+  const { short, value, bare } = optionRow(name);
+  const long = short === undefined ? spelling(name) : `-${short}, ${spelling(name)}`;
+  if (value === undefined) return long;
+  return bare === undefined ? `${long} ${value}` : `${long}[=${value}]`;
+}
+
+/** The options of a group, in the order of the table. */
+export function optionsOf(group: OptionGroup): OptionName[] {
+  return (Object.keys(CLI_OPTIONS) as OptionName[]).filter((name) => optionRow(name).group === group);
+}
 
 /** The whole text, with a newline at its end. */
 export function helpText(): string {
-  const lines = Object.entries(CLI_OPTIONS).flatMap(([name, { value, help }]) => {
-    const option = `  --${name}${value === null ? '' : ` ${value}`}`;
-    return help.map((line, i) => (i === 0 ? option : '').padEnd(COLUMN) + line);
-  });
   return [
-    'Usage: virtio-fs --socket-path PATH --tag TAG --shared-dir DIR --disable-sandbox',
+    'Usage: virtio-fs --socket-path PATH --tag TAG --shared-dir DIR [OPTION…]',
+    '       virtio-fs --fd FD --shared-dir DIR [OPTION…]',
+    '       virtio-fs --config FILE [OPTION…]',
     '',
     'Shares a directory with a virtual machine: a vhost-user device for virtio-fs.',
     'Runs in the foreground, prints one line when it is ready, logs to standard',
-    'error, and ends on SIGTERM or SIGINT.',
-    '',
-    'Options (--name VALUE or --name=VALUE):',
-    ...lines,
+    'error, and ends on SIGTERM, SIGINT or SIGHUP. Takes the options of',
+    '`crosvm device fs` and of virtiofsd: --name VALUE or --name=VALUE.',
+    ...(Object.keys(OPTION_GROUPS) as OptionGroup[]).flatMap(groupText),
     '',
     'Exit codes:',
-    `  ${EXIT_CODES.done}  ended by a signal, or with --fd by the frontend`,
-    `  ${EXIT_CODES.failed}  the share, the socket or the connection failed`,
-    `  ${EXIT_CODES.usage}  the command line is wrong`,
+    `  ${EXIT_CODES.done}  ended by a signal, or because the frontends to be served have gone`,
+    `  ${EXIT_CODES.failed}  a share, a socket, a connection or a file failed`,
+    `  ${EXIT_CODES.usage}  the command line or the configuration is wrong`,
     '',
   ].join('\n');
+}
+
+function groupText(group: OptionGroup): string[] {
+  return ['', `${OPTION_GROUPS[group]}:`, ...optionsOf(group).flatMap(optionText)];
+}
+
+function optionText(name: OptionName): string[] {
+  const heading = `  ${optionHeading(name)}`;
+  const lines = wrapped(optionRow(name).help.join(' '), WIDTH - COLUMN).map((line) => ' '.repeat(COLUMN) + line);
+  // A heading that reaches into the column of the text has a line of its own.
+  if (heading.length >= COLUMN - 1) return [heading, ...lines];
+  return [heading + (lines[0] as string).slice(heading.length), ...lines.slice(1)];
+}
+
+function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else {
+      line += line === '' ? word : ` ${word}`;
+    }
+  }
+  return [...lines, line];
 }

@@ -2,11 +2,26 @@
 /** The command `virtio-fs`: joins run.ts to this process. */
 import { run } from './run.js';
 
-/** The first signal ends the command cleanly; the second one, with its default effect, at once. */
+// Node starts its debugger on SIGUSR1, for whoever may send a signal: here that must never happen.
+let report: (() => void) | undefined;
+process.on('SIGUSR1', () => report?.());
+
+const STOPPING = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+let reload: (() => void) | undefined;
+
+/**
+ * The first signal ends the command cleanly; the second one, with its default effect, at once. SIGHUP does neither where
+ * there is something to read again.
+ */
 const stop = new Promise<string>((resolve) => {
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => {
-      process.removeAllListeners('SIGTERM').removeAllListeners('SIGINT');
+  for (const signal of STOPPING) {
+    process.on(signal, () => {
+      if (signal === 'SIGHUP' && reload !== undefined) {
+        reload();
+        return;
+      }
+      for (const each of STOPPING) process.removeAllListeners(each);
       resolve(signal);
     });
   }
@@ -16,11 +31,15 @@ const stop = new Promise<string>((resolve) => {
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
 
-const output = {
+const outside = {
   out: (text: string) => void process.stdout.write(text),
   log: (line: string) => void process.stderr.write(`virtio-fs: ${line}\n`),
+  environment: process.env,
+  stop,
+  onReport: (next: (() => void) | undefined) => void (report = next),
+  onReload: (next: (() => void) | undefined) => void (reload = next),
 };
 
-void run(process.argv.slice(2), output, stop).then((code) => {
+void run(process.argv.slice(2), outside).then((code) => {
   process.exitCode = code;
 });

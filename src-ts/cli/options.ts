@@ -1,149 +1,187 @@
 /**
- * The options of the command `virtio-fs`. CLI_OPTIONS is the one list of them: the parser, the help text and
- * docs/cli.md (compared by a tidy check) follow it.
+ * From the arguments of the command line to what the command is to do. table.ts has the options, arguments.ts and
+ * config-file.ts read them, and here is decided what they say together.
  */
-import { closest } from '../closest.js';
-import { VirtioFsError } from '../errors.js';
+import { resolve } from 'node:path';
+import type { Config } from '../config/index.js';
+import { parseTag } from '../options.js';
+import type { SandboxPlan } from '../sandbox/plan.js';
+import type { ActivatedSocket } from './activation.js';
+import { readArguments } from './arguments.js';
+import { readConfigFile } from './config-file.js';
+import { named, usage } from './kinds.js';
+import type { OptionSet, Warn } from './option-set.js';
+import { sandboxPlan } from './sandbox-options.js';
+import { defaultsOf, shareConfig } from './share-config.js';
+import { optionRow, type OptionValue } from './table.js';
 
-interface OptionRow {
-  /** Name of the value in the help text; null for a switch. */
-  readonly value: string | null;
-  /** For the help text; lines of at most 80 characters. */
-  readonly help: readonly string[];
+export { CLI_OPTIONS, OPTION_GROUPS } from './table.js';
+
+/** Where frontends of a share come from. */
+export type Endpoint =
+  | { readonly kind: 'path'; readonly path: string; readonly group: string | undefined }
+  /** Handed over: connected or listening, which is seen when it is taken. */
+  | { readonly kind: 'fd'; readonly fd: number };
+
+/** One share. */
+export interface ShareCommand {
+  readonly endpoint: Endpoint;
+  /** Undefined: the frontend has one, and the configuration space is not on offer. */
+  readonly tag: string | undefined;
+  readonly sharedDir: string;
+  readonly config: Config;
+  readonly requestQueues: number;
+  readonly poolThreads: number;
+  readonly configSpace: boolean;
+  /** Where virtiofsd's users expect the number of the process; undefined: nowhere. */
+  readonly pidFile: string | undefined;
+  /** Undefined: the session ends with the process. */
+  readonly stateFile: string | undefined;
+  readonly policyFile: string | undefined;
 }
 
-export const CLI_OPTIONS = {
-  'socket-path': {
-    value: 'PATH',
-    help: ['Listen at this unix socket and serve one frontend after the other.', 'A stale socket file is replaced.'],
-  },
-  fd: {
-    value: 'FD',
-    help: ['Serve the frontend at this connected unix socket, then end.', 'Excludes --socket-path.'],
-  },
-  tag: {
-    value: 'TAG',
-    help: ['The name under which the guest mounts the share; 1 to 36 bytes. Required.'],
-  },
-  'shared-dir': {
-    value: 'DIR',
-    help: ['The directory to share. Required.'],
-  },
-  cfg: {
-    value: 'CFG',
-    help: ['Configuration as key=value,key=value; for example timeout=1,cache=never.', 'See docs/config.md.'],
-  },
-  'request-queues': {
-    value: 'N',
-    help: ['Number of request queues, 1 to 255; default 1.'],
-  },
-  'no-config-space': {
-    value: null,
-    help: ['Do not offer the CONFIG protocol feature, on which QEMU 7.1 to 8.0 crash', 'unless they are patched.'],
-  },
-  'disable-sandbox': {
-    value: null,
-    help: ['Run without a sandbox. Required: this version has none.'],
-  },
-  help: {
-    value: null,
-    help: ['Print this text and end.'],
-  },
-  version: {
-    value: null,
-    help: ['Print the version and end.'],
-  },
-} as const satisfies Record<string, OptionRow>;
+export type LogLevel = OptionValue<'log-level'>;
 
-export type CliOptionName = keyof typeof CLI_OPTIONS;
+export interface ServeCommand {
+  readonly kind: 'serve';
+  /** At least one. */
+  readonly shares: readonly ShareCommand[];
+  readonly sandbox: SandboxPlan;
+  readonly logLevel: LogLevel;
+  readonly syslog: boolean;
+  /** Undefined: no statistics; 0: on SIGUSR1 and at the end; more: also at this interval. */
+  readonly statsSeconds: number | undefined;
+  readonly once: boolean;
+  readonly readyFd: number | undefined;
+  /** What is to be said about the options on standard error. */
+  readonly warnings: readonly string[];
+}
 
 /** What the command line asks for. */
 export type CliCommand =
-  | { readonly kind: 'help' }
-  | { readonly kind: 'version' }
-  | {
-      readonly kind: 'serve';
-      /** Exactly one of the two is there. */
-      readonly socketPath: string | undefined;
-      readonly fd: number | undefined;
-      readonly tag: string;
-      readonly sharedDir: string;
-      readonly config: string | undefined;
-      readonly requestQueues: number;
-      readonly configSpace: boolean;
-      readonly disableSandbox: boolean;
-    };
+  | { readonly kind: 'help' | 'version' | 'print-capabilities' }
+  /** Undefined: the usual directory. */
+  | { readonly kind: 'install-discovery'; readonly directory: string | undefined }
+  | ServeCommand;
 
-type Given = Map<CliOptionName, string>;
+const POOL_THREADS_DEFAULT = 4;
+const POOL_THREADS_MAX = 64;
 
-/** Parses the arguments after the command's name. Throws ERR_VIRTIOFS_USAGE. */
-export function parseArguments(args: readonly string[]): CliCommand {
-  const given = readOptions(args);
-  if (given.has('help')) return { kind: 'help' };
-  if (given.has('version')) return { kind: 'version' };
-  const socketPath = given.get('socket-path');
-  const fd = given.get('fd');
-  if (socketPath !== undefined && fd !== undefined) throw usage('--socket-path and --fd exclude each other');
-  if (socketPath === undefined && fd === undefined) throw usage('one of --socket-path and --fd is needed');
+/**
+ * Parses the arguments after the command's name. `activated` are the sockets that systemd handed over. Throws
+ * ERR_VIRTIOFS_USAGE, what the configuration's parser throws, or ERR_VIRTIOFS_SYSTEM for a file that cannot be read.
+ */
+export function parseArguments(args: readonly string[], activated: readonly ActivatedSocket[] = []): CliCommand {
+  const warnings: string[] = [];
+  const warn: Warn = (line) => void warnings.push(line);
+  const given = readArguments(args, warn);
+  for (const kind of ['help', 'version', 'print-capabilities'] as const) if (given.has(kind)) return { kind };
+  const directory = given.get('install-discovery');
+  if (directory !== undefined)
+    return { kind: 'install-discovery', directory: directory === '' ? undefined : directory };
+  const { options, shares } = withFile(given, warn);
+  const sockets = [...activated];
+  const commands = shares.map((share) => shareCommand(share, sockets, shares.length === 1, warn));
+  if (activated.length > 0 && sockets.length > 0) {
+    throw usage(`of the sockets that systemd handed over, ${sockets.length} of ${activated.length} belong to no share`);
+  }
+  checkDistinct(commands);
+  return { kind: 'serve', shares: commands, warnings, sandbox: sandboxPlan(options, warn), ...processOptions(options) };
+}
+
+/** The options for the whole command, and those of each share. Those of the command line override those of a file. */
+function withFile(given: OptionSet, warn: Warn): { options: OptionSet; shares: readonly OptionSet[] } {
+  const path = given.get('config');
+  if (path === undefined) return { options: given, shares: [given] };
+  const file = readConfigFile(path, warn);
+  const options = file.options.overriddenBy(given);
+  if (file.shares === undefined) return { options, shares: [options] };
+  const stray = given.names().find((name) => ['share', 'place'].includes(optionRow(name).scope));
+  if (stray !== undefined || given.configs.length > 0) {
+    const shown = stray === undefined ? '-o' : given.shown(stray);
+    throw usage(`${shown} is about one share, but "${path}" lists its shares itself`);
+  }
+  return { options, shares: file.shares.map((share) => file.options.overriddenBy(share)) };
+}
+
+function processOptions(options: OptionSet) {
   return {
-    kind: 'serve',
-    socketPath,
-    fd: fd === undefined ? undefined : parseNumber('fd', fd, 0, 0x7fff_ffff),
-    tag: required(given, 'tag'),
-    sharedDir: required(given, 'shared-dir'),
-    config: given.get('cfg'),
-    requestQueues: parseNumber('request-queues', given.get('request-queues') ?? '1', 1, 255),
-    configSpace: !given.has('no-config-space'),
-    disableSandbox: given.has('disable-sandbox'),
+    logLevel: options.get('log-level') ?? (options.has('d') ? 'debug' : 'info'),
+    syslog: options.has('syslog'),
+    statsSeconds: options.get('stats'),
+    once: options.has('once'),
+    readyFd: options.get('ready-fd'),
+  } as const;
+}
+
+/** `sockets` are those of systemd that no share has yet; what is taken is removed. */
+function shareCommand(options: OptionSet, sockets: ActivatedSocket[], only: boolean, warn: Warn): ShareCommand {
+  const endpoint = endpointOf(options, sockets, only, warn);
+  const sharedDir = options.get('shared-dir');
+  if (sharedDir === undefined) throw usage('--shared-dir is needed');
+  const given = options.get('tag');
+  const tag = given === undefined ? undefined : named(options.shown('tag'), () => parseTag(given));
+  return {
+    endpoint,
+    tag,
+    sharedDir,
+    config: shareConfig(options),
+    requestQueues: options.get('request-queues') ?? 1,
+    poolThreads: poolThreads(options, warn),
+    configSpace: tag !== undefined && !options.has('no-config-space'),
+    pidFile: endpoint.kind === 'path' && defaultsOf(options) === 'virtiofsd' ? `${endpoint.path}.pid` : undefined,
+    stateFile: options.get('state-file'),
+    policyFile: options.get('policy'),
   };
 }
 
-function readOptions(args: readonly string[]): Given {
-  const given: Given = new Map();
-  for (let i = 0; i < args.length; i++) {
-    const argument = args[i] as string;
-    if (!argument.startsWith('--')) throw usage(`"${argument}" is no option; all arguments are options`);
-    const [name, inline] = splitOnce(argument.slice(2));
-    if (!isOption(name)) throw usage(unknownOption(name));
-    if (given.has(name)) throw usage(`--${name} is given twice`);
-    if (CLI_OPTIONS[name].value === null) {
-      if (inline !== undefined) throw usage(`--${name} takes no value`);
-      given.set(name, '');
-      continue;
-    }
-    const value = inline ?? args[++i];
-    if (value === undefined || value === '') throw usage(`--${name} needs a value: ${CLI_OPTIONS[name].value}`);
-    given.set(name, value);
+function poolThreads(options: OptionSet, warn: Warn): number {
+  const wanted = options.get('thread-pool-size') ?? POOL_THREADS_DEFAULT;
+  const threads = Math.min(Math.max(wanted, 1), POOL_THREADS_MAX);
+  if (threads !== wanted) {
+    const why = wanted === 0 ? 'what waits for a disk never stops a queue' : 'more are of no use';
+    warn(`${options.shown('thread-pool-size')} ${wanted} counts as ${threads}: ${why}`);
   }
-  return given;
+  return threads;
 }
 
-function splitOnce(text: string): [string, string | undefined] {
-  const at = text.indexOf('=');
-  return at === -1 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
+function endpointOf(options: OptionSet, sockets: ActivatedSocket[], only: boolean, warn: Warn): Endpoint {
+  options.exclude('socket-path', 'fd');
+  options.exclude('socket', 'fd');
+  options.exclude('socket-group', 'fd', ': whoever made the socket says who may connect');
+  if (options.has('socket')) {
+    const holds = options.has('socket-path') ? `; ${options.shown('socket-path')} holds` : '';
+    warn(`${options.shown('socket')} is deprecated; say --socket-path${holds}`);
+  }
+  const path = options.get('socket-path') ?? options.get('socket');
+  if (path !== undefined) return { kind: 'path', path, group: options.get('socket-group') };
+  const fd = options.get('fd');
+  if (fd !== undefined) return { kind: 'fd', fd };
+  if (options.has('socket-group')) throw usage(`${options.shown('socket-group')} needs --socket-path`);
+  return { kind: 'fd', fd: activatedFor(options, sockets, only) };
 }
 
-function isOption(name: string): name is CliOptionName {
-  return Object.hasOwn(CLI_OPTIONS, name);
+/** The socket that systemd made for a share: the one named as its tag, or, for the only share, the only socket. */
+function activatedFor(options: OptionSet, sockets: ActivatedSocket[], only: boolean): number {
+  const tag = options.get('tag');
+  const index = only && sockets.length === 1 ? 0 : sockets.findIndex(({ name }) => name !== '' && name === tag);
+  const found = sockets[index];
+  if (found === undefined) {
+    const named = sockets.length === 0 ? '' : `; no socket of systemd is named as the tag`;
+    throw usage(`one of --socket-path and --fd is needed, or a socket from systemd${named}`);
+  }
+  sockets.splice(index, 1);
+  return found.fd;
 }
 
-function unknownOption(name: string): string {
-  const likely = closest(name, Object.keys(CLI_OPTIONS));
-  return `unknown option --${name}${likely === undefined ? '' : `; did you mean --${likely}?`}`;
-}
-
-function required(given: Given, name: CliOptionName): string {
-  const value = given.get(name);
-  if (value === undefined) throw usage(`--${name} is needed`);
-  return value;
-}
-
-function parseNumber(name: CliOptionName, text: string, min: number, max: number): number {
-  const value = /^[0-9]+$/.test(text) ? Number(text) : NaN;
-  if (value >= min && value <= max) return value;
-  throw usage(`--${name} is "${text}", not an integer from ${min} to ${max}`);
-}
-
-function usage(detail: string): VirtioFsError {
-  return new VirtioFsError('ERR_VIRTIOFS_USAGE', { detail });
+function checkDistinct(shares: readonly ShareCommand[]): void {
+  const seen = new Set<string>();
+  for (const { endpoint, stateFile } of shares) {
+    const places = [endpoint.kind === 'path' ? `socket path "${endpoint.path}"` : `descriptor ${endpoint.fd}`];
+    if (stateFile !== undefined) places.push(`state file "${resolve(stateFile)}"`);
+    for (const place of places) {
+      if (seen.has(place)) throw usage(`two shares have the ${place}`);
+      seen.add(place);
+    }
+  }
 }

@@ -59,6 +59,46 @@ const CONFLICTS: readonly Conflict[] = [
     when: (config) => config.securityCtx && !keepsLabels(config),
     why: 'the rules refuse security.selinux',
   },
+  ...(
+    [
+      ['requirePosixAcl', 'posixAcl'],
+      ['requireSecurityCtx', 'securityCtx'],
+    ] as const
+  ).map(([required, property]): Conflict => ({
+    keys: [required, property],
+    when: (config) => config[required] && !config[property],
+    why: 'what is switched off cannot be required',
+  })),
+  {
+    keys: ['maxDynamicXattr', 'xattr'],
+    when: (config) => config.maxDynamicXattr > 0 && !config.xattr,
+    why: 'attributes that are switched off cannot be registered',
+  },
+  {
+    keys: ['maxDynamicXattr', 'securityCtx'],
+    when: (config) => config.maxDynamicXattr > 0 && config.securityCtx,
+    why: 'labels come from the path or with the object',
+  },
+  {
+    keys: ['maxDynamicPerm', 'overrideStat'],
+    when: (config) => config.maxDynamicPerm > 0 && config.overrideStat,
+    why: 'both say which owner the guest sees',
+  },
+  {
+    keys: ['zeroMessageOpen', 'cachePolicy'],
+    when: (config) => config.zeroMessageOpen && config.cachePolicy !== 'always',
+    why: 'what is opened without a message is cached without end',
+  },
+  {
+    keys: ['zeroMessageOpen', 'inodeFileHandles'],
+    when: (config) => config.zeroMessageOpen && config.inodeFileHandles !== 'never',
+    why: 'a file that is removed while it is open would be lost',
+  },
+  ...(['flock', 'allowDirectIo', 'preserveNoatime'] as const).map((property): Conflict => ({
+    keys: ['zeroMessageOpen', property],
+    when: (config) => config.zeroMessageOpen && config[property],
+    why: 'it depends on how each process has opened the file, which nobody says then',
+  })),
   ...(['translateUid', 'translateGid'] as const).flatMap((property): Conflict[] => [
     {
       keys: ['posixAcl', property],
@@ -75,6 +115,11 @@ const CONFLICTS: readonly Conflict[] = [
       when: (config) => config.ugidMap.length > 0 && config[property].length > 0,
       why: 'both say which id the host uses',
     },
+    {
+      keys: ['maxDynamicPerm', property],
+      when: (config) => config.maxDynamicPerm > 0 && config[property].length > 0,
+      why: 'both say which id the host uses',
+    },
   ]),
   {
     keys: ['overrideStat', 'posixAcl'],
@@ -88,25 +133,21 @@ const CONFLICTS: readonly Conflict[] = [
   },
 ];
 
-/** What is known but not there yet; the default is all that is accepted. */
-const NOT_YET: readonly { readonly property: Property; readonly what: string }[] = [
+/** What is known but not there (docs/decisions/0006); the default is all that is accepted. */
+const NOT_THERE: readonly { readonly property: Property; readonly what: string }[] = [
   { property: 'useDax', what: 'a DAX window' },
-  { property: 'maxDynamicPerm', what: 'the ioctl FS_IOC_SETPERMISSION' },
-  { property: 'maxDynamicXattr', what: 'the ioctl FS_IOC_SETPATHXATTR' },
-  { property: 'privilegedQuotaUids', what: 'a caller who changes the project of files that others own' },
-  { property: 'zeroMessageOpen', what: 'opening without a message' },
 ];
 
 /**
  * The complete configuration. `nameOf` is how the user calls a property. Throws ERR_VIRTIOFS_CONFIG_CONFLICT, and
  * ERR_VIRTIOFS_NOT_SUPPORTED for what is
- * not there yet.
+ * not there.
  */
 export function combine(given: Given, nameOf: (property: Property) => string): Config {
   const config = withDefaults(given);
-  for (const { property, what } of NOT_YET) {
+  for (const { property, what } of NOT_THERE) {
     if (isDeepStrictEqual(config[property], CONFIG_KEYS[property].default)) continue;
-    const detail = `"${nameOf(property)}": ${what} is not there yet`;
+    const detail = `"${nameOf(property)}": ${what} is not there`;
     throw new VirtioFsError('ERR_VIRTIOFS_NOT_SUPPORTED', { detail });
   }
   const conflict = CONFLICTS.find(({ when }) => when(config));
@@ -125,7 +166,7 @@ function withDefaults(given: Given): Config {
     entryTimeout: timeout,
     attrTimeout: timeout,
     posixAcl: xattr && !translates(config) && !config.overrideStat && keepsAcls(config),
-    securityCtx: xattr && keepsLabels(config),
+    securityCtx: xattr && keepsLabels(config) && config.maxDynamicXattr === 0,
   };
   const missing = Object.entries(dependent).filter(([property]) => !given.has(property as Property));
   return { ...config, ...Object.fromEntries(missing) };

@@ -41,16 +41,18 @@ const PROPERTY_OF_KEY = new Map<string, Property>(
  * …_CONFLICT, each with the key and the value, or ERR_VIRTIOFS_NOT_SUPPORTED.
  */
 export function parseConfig(config: unknown): Config {
+  return combine(givenKeys(config), (property) => (typeof config === 'string' ? CONFIG_KEYS[property].key : property));
+}
+
+/** The keys that a configuration gives, each checked by itself. Throws as `parseConfig`, but finds no conflicts. */
+export function givenKeys(config: unknown): Given {
   const given: Given = new Map();
-  if (typeof config === 'string') {
-    readString(config, given);
-    return combine(given, (property) => CONFIG_KEYS[property].key);
-  }
-  if (typeof config === 'object' && config !== null && !Array.isArray(config)) readObject(config, given);
+  if (typeof config === 'string') readString(config, given);
+  else if (typeof config === 'object' && config !== null && !Array.isArray(config)) readObject(config, given);
   else if (config !== undefined) {
     throw new VirtioFsError('ERR_VIRTIOFS_CONFIG_SYNTAX', { detail: 'config must be a string or an object' });
   }
-  return combine(given, (property) => property);
+  return given;
 }
 
 function readObject(config: object, given: Given): void {

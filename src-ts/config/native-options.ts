@@ -26,7 +26,9 @@ export function nativeShareOptions(config: Config): NativeShareOptions {
     xattrRules: config.xattrmap,
     rewriteSecurityXattrs: config.rewriteSecurityXattrs,
     posixAcl: config.posixAcl,
+    requirePosixAcl: config.requirePosixAcl,
     securityCtx: config.securityCtx,
+    requireSecurityCtx: config.requireSecurityCtx,
     killpriv: config.killpriv,
     asciiCasefold: config.asciiCasefold,
     announceSubmounts: config.announceSubmounts,
@@ -40,5 +42,9 @@ export function nativeShareOptions(config: Config): NativeShareOptions {
     overrideStat: config.overrideStat,
     openAtomic: config.openAtomic,
     chromeosTmpfile: config.chromeosTmpfile,
+    maxDynamicPerm: config.maxDynamicPerm,
+    maxDynamicXattr: config.maxDynamicXattr,
+    privilegedQuotaUids: config.privilegedQuotaUids,
+    zeroMessageOpen: config.zeroMessageOpen,
   };
 }

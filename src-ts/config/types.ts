@@ -96,8 +96,12 @@ export interface ConfigObject {
   readonly rewriteSecurityXattrs?: boolean;
   /** Offers POSIX ACLs; default true unless another key forbids it. */
   readonly posixAcl?: boolean;
+  /** Refuses a session whose guest has no POSIX ACLs; default false. */
+  readonly requirePosixAcl?: boolean;
   /** Takes a security label for what the guest creates; default true unless another key forbids it. */
   readonly securityCtx?: boolean;
+  /** Refuses a session whose guest sends no labels; default false. */
+  readonly requireSecurityCtx?: boolean;
   /** Who clears setuid, setgid and file capabilities on a change; default 'auto'. */
   readonly killpriv?: KillPriv;
   /** Finds names whatever the case of their ASCII letters; default false. */
@@ -124,17 +128,17 @@ export interface ConfigObject {
   readonly unmapGuestMemoryOnFork?: boolean;
   /** Not available yet: true is an error. */
   readonly useDax?: boolean;
-  /** Not available yet: anything but 0 is an error. */
+  /** ChromeOS: how many owners by path root of the guest may register (FS_IOC_SETPERMISSION); default 0. */
   readonly maxDynamicPerm?: number;
-  /** Not available yet: anything but 0 is an error. */
+  /** ChromeOS: how many attributes by path root of the guest may register (FS_IOC_SETPATHXATTR); default 0. */
   readonly maxDynamicXattr?: number;
-  /** Not available yet: anything but an empty list is an error. */
+  /** ChromeOS: who may change a file's project besides its owner, where the guest does not check; default: nobody. */
   readonly privilegedQuotaUids?: string | readonly number[];
   /** ChromeOS: the operation OPEN_ATOMIC; default false. */
   readonly openAtomic?: boolean;
   /** ChromeOS: the operation TMPFILE under its old number; default false. */
   readonly chromeosTmpfile?: boolean;
-  /** Not available yet: true is an error. */
+  /** Files and directories are opened without a message; needs cachePolicy 'always'; default false. */
   readonly zeroMessageOpen?: boolean;
 }
 

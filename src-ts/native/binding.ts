@@ -13,6 +13,9 @@
  *   that registered them.
  * - Nothing here validates for the user: options.ts and the classes do, before the call.
  */
+import type { NativePolicy } from './policy.js';
+
+export type { NativeLimits, NativePattern, NativePolicy, NativeRule } from './policy.js';
 
 /** One region of guest memory, backed by a file descriptor (memfd, hugetlbfs, /dev/shm). */
 export interface NativeRegion {
@@ -37,10 +40,35 @@ export interface NativeMemory {
   buffer(region: number): ArrayBuffer;
   /** The fd of a region (our own memfd or the duplicate of the one given). Stays owned by the memory. */
   fd(region: number): number;
+  /** This memory with one region more, the last in the order; mappings are shared, `fd` of the others is -1. */
+  withRegion(region: NativeRegion): NativeMemory;
+  /** This memory without a region; as above. */
+  withoutRegion(region: number): NativeMemory;
   /** MADV_DONTFORK on every region: a forked child does not see guest memory. */
   excludeFromFork(): void;
   /** Drops this reference. Later calls throw ERR_VIRTIOFS_MEMORY_CLOSED. Idempotent. */
   release(): void;
+}
+
+/** The log of dirty pages of a session (vhost-user's "Migration"). Changes hold when the call returns. */
+export interface NativeDirtyLog {
+  /** Logs to `size` bytes at `offset` of the fd, which is mapped. EINVAL: they are not all in the file. */
+  map(fd: number, size: number, offset: number): void;
+  unmap(): void;
+  /** Whether all writes to guest memory are logged (VHOST_F_LOG_ALL). */
+  setEnabled(enabled: boolean): void;
+  /** Eventfd (duplicated) that is signalled when a bit was set that was not; -1: none. */
+  setEvent(fd: number): void;
+}
+
+/** The part of a region for requests in flight that belongs to one queue. */
+export interface NativeInFlight {
+  /** The region, from address 0 on. */
+  readonly memory: NativeMemory;
+  /** Of the queue's part. */
+  readonly start: bigint;
+  /** Descriptors that it has room for; the queue has no more. */
+  readonly entries: number;
 }
 
 /** How guests may cache; see docs/config.md. */
@@ -110,8 +138,11 @@ export interface NativeShareOptions {
   readonly rewriteSecurityXattrs: boolean;
   /** FUSE_POSIX_ACL. */
   readonly posixAcl: boolean;
+  /** INIT fails if the guest does not offer them. */
+  readonly requirePosixAcl: boolean;
   /** FUSE_SECURITY_CTX. */
   readonly securityCtx: boolean;
+  readonly requireSecurityCtx: boolean;
   /** FUSE_HANDLE_KILLPRIV_V2: never, always, or (`auto`) unless the share is on a network file system. */
   readonly killpriv: 'auto' | 'off' | 'v2';
   readonly asciiCasefold: boolean;
@@ -130,6 +161,59 @@ export interface NativeShareOptions {
   readonly overrideStat: boolean;
   readonly openAtomic: boolean;
   readonly chromeosTmpfile: boolean;
+  readonly maxDynamicPerm: number;
+  readonly maxDynamicXattr: number;
+  readonly privilegedQuotaUids: readonly number[];
+  readonly zeroMessageOpen: boolean;
+}
+
+/** What becomes of a system call that a filter refuses: docs/threat-model.md. `none`: there is no filter. */
+export type NativeViolation = 'kill' | 'errno' | 'trap' | 'log' | 'none';
+
+/** What the threads of a device give up. */
+export interface NativeConfinement {
+  readonly seccomp: NativeViolation;
+  /** Nothing outside the share can be opened, where the kernel can do that. */
+  readonly landlock: boolean;
+  /** Numbers of the capabilities that are kept; undefined: all. */
+  readonly capabilities: readonly number[] | undefined;
+}
+
+/** A program in namespaces of its own. */
+export interface NativeLaunchOptions {
+  /** The program's path first. */
+  readonly arguments: readonly string[];
+  /** NAME=value. VIRTIO_FS_SANDBOX_ROOT is added, with the descriptor for `sandboxChangeRoot`, if the root is to change. */
+  readonly environment: readonly string[];
+  /** What it keeps besides 0, 1 and 2, under the same numbers. */
+  readonly descriptors: readonly number[];
+  readonly namespaces: readonly ('user' | 'mount' | 'pid' | 'net' | 'ipc')[];
+  /** Absolute paths of the directories that are all that the new root has. Empty: the root stays. At most 256. */
+  readonly shares: readonly string[];
+  /** Ids to take on, as the new user namespace counts them; both or none. */
+  readonly uid: number | undefined;
+  readonly gid: number | undefined;
+  /** Numbers of the capabilities that are kept; undefined: all. */
+  readonly capabilities: readonly number[] | undefined;
+}
+
+export interface NativeLaunched {
+  readonly pid: number;
+  /** For `watch`: readable once the process has ended. */
+  readonly watch: number;
+  /** Takes one byte when the id maps are written; until then the process waits. Closed without: it ends. */
+  readonly go: number;
+  /** Two int32, step (`sandboxLaunchStep`) and errno, if the program could not be started; else it just ends. */
+  readonly failure: number;
+}
+
+/** A row of a list of system calls. The first that holds decides. */
+export interface NativeSyscallRow {
+  readonly name: string;
+  /** `missing`: it fails with ENOSYS. */
+  readonly verdict: 'allow' | 'refuse' | 'missing';
+  /** It holds for some arguments only. */
+  readonly conditional: boolean;
 }
 
 /** Normalised options. Every field is present. */
@@ -138,10 +222,28 @@ export interface NativeDeviceOptions extends NativeShareOptions {
   readonly tag: string;
   /** Directory to share, opened at construction; the path is not used again. */
   readonly sharedDir: string;
+  /** A file that is locked and nobody else's, in which the session is kept for the next process; -1: it is not kept. */
+  readonly sessionFd: number;
   /** Number of request queues, 1 to 255. */
   readonly requestQueues: number;
   /** Threads for requests that may block, 1 to 64; started when first needed. */
   readonly poolThreads: number;
+  /** How long requests take is measured. */
+  readonly measureLatency: boolean;
+  readonly confinement: NativeConfinement;
+  /** Undefined: there is none, and `setPolicy` sets none. */
+  readonly policy: NativePolicy | undefined;
+}
+
+/** What became of the session that a process before this one has left in the file. */
+export interface NativeResumed {
+  /** `nothing`: there was none; `unusable`: what was there made no sense, or was of another share, and is gone. */
+  readonly found: 'nothing' | 'session' | 'unusable';
+  readonly inodes: number;
+  readonly handles: number;
+  /** Of these, what could not be found again or be opened. */
+  readonly lostInodes: number;
+  readonly lostHandles: number;
 }
 
 /** A split virtqueue (virtio 1.3 §2.7) as the driver set it up. */
@@ -163,6 +265,12 @@ export interface NativeQueueSetup {
   readonly kick: number;
   /** eventfd that we write, or -1: the driver polls, or the queue is pumped. */
   readonly call: number;
+  /** eventfd that we write when the ring breaks, or -1. */
+  readonly err: number;
+  /** Where the dirty log has the used ring; undefined: only as guest memory. */
+  readonly usedLog: bigint | undefined;
+  /** Where requests in flight are recorded; undefined: nowhere. */
+  readonly inFlight: NativeInFlight | undefined;
 }
 
 /** What a stopped queue hands back. */
@@ -199,6 +307,18 @@ export interface NativeOperationStats {
   readonly count: number;
   /** Of those, answered with an error. */
   readonly errors: number;
+  /** If it is measured. */
+  readonly latency?: NativeLatency;
+}
+
+/** From taking a request in to its answer. */
+export interface NativeLatency {
+  readonly sumNs: number;
+  /**
+   * Requests by class: class i holds what took less than 2 ** (10 + i) ns and is in no class before; the last one also
+   * holds what took longer.
+   */
+  readonly classes: readonly number[];
 }
 
 export interface NativeDeviceStats {
@@ -222,15 +342,26 @@ export interface NativeDevice {
   stopQueue(index: number): boolean;
   /** Replaces the call eventfd of a running queue; -1: none. False: no such queue. */
   setCall(index: number, call: number): boolean;
+  /** The same for the error eventfd, which is signalled at once if the ring is broken. */
+  setErr(index: number, err: number): boolean;
+  /** A running queue's chains are in this memory from now on; the ring is in it at the same place. */
+  setMemory(index: number, memory: NativeMemory): boolean;
+  /** As `usedLog` of the set-up, for a running queue. */
+  setUsedLog(index: number, address: bigint | undefined): boolean;
   /**
    * Serves a pumped queue on this thread until its ring is empty. `bytes` is the borrowed memory, of which byte 0 is
    * guest address `base`; it is used during the call only. For other memories `bytes` is undefined. `last`: nothing is
    * served, and requests that wait for a lock are given up, because the queue is about to stop.
    */
   processQueue(index: number, bytes: Uint8Array | undefined, base: bigint, last: boolean): NativePumpResult;
+  /** Requests that begin from now on are decided by this policy. False: the device was made without one. */
+  setPolicy(policy: NativePolicy): boolean;
   /** Ends the FUSE session: every inode and handle of the guest is dropped. No queue may be running. */
   endSession(): void;
   stats(): NativeDeviceStats;
+  resumed(): NativeResumed;
+  /** Version of Landlock that its threads are confined by; 0: not asked for, or the kernel has none. */
+  landlockVersion(): number;
   /** Descriptors that the device needs for its work (for a caller that forks or closes the rest). */
   keepFds(): number[];
   /** Stops everything, waits for the threads (they never wait for JavaScript), frees. Idempotent. No events follow. */
@@ -281,11 +412,14 @@ export interface NativeBinding {
   /** Sanitizer this addon was built with: '' | 'address' | 'thread' | …  */
   readonly sanitizer: string;
 
-  memoryFromFds(regions: readonly NativeRegion[]): NativeMemory;
+  /** With `log` every write is logged while that is enabled. */
+  memoryFromFds(regions: readonly NativeRegion[], log?: NativeDirtyLog): NativeMemory;
   /** One memfd per region, zero filled. */
   memoryAllocate(regions: readonly { readonly guestAddress: bigint; readonly size: number }[]): NativeMemory;
   /** Memory that is lent for each `processQueue` only. */
   memoryBorrow(): NativeMemory;
+
+  createDirtyLog(): NativeDirtyLog;
 
   createDevice(options: NativeDeviceOptions, onEvent: (event: NativeDeviceEvent) => void): NativeDevice;
 
@@ -296,6 +430,10 @@ export interface NativeBinding {
   eventfd(initial: number): number;
   /** A new close-on-exec duplicate. */
   duplicateFd(fd: number): number;
+  /** Locks a file for writing (flock(2)); false: somebody else has a lock. It holds as long as a duplicate is open. */
+  lockFile(fd: number): boolean;
+  /** Leaves `fd` to the environment, which closes it when it ends, if `closeFd` has not done so before. */
+  ownFd(fd: number): void;
   /** close(2). Throws EBADF for what is not open. */
   closeFd(fd: number): void;
 
@@ -312,6 +450,33 @@ export interface NativeBinding {
   /** sendmsg(2) with descriptors: bytes sent; -1 if the socket is full. The fds go with the first byte. */
   socketSend(fd: number, bytes: Uint8Array, fds: readonly number[]): number;
 
+  /**
+   * A unix stream socket that somebody else has made: it becomes close-on-exec and non-blocking, and whether it listens is
+   * told. Undefined: `fd` is no such socket.
+   */
+  socketAdopt(fd: number): 'listening' | 'connected' | undefined;
+  /** A non-blocking unix datagram socket that is connected to a path, or, after an `@`, to an abstract address. */
+  datagramConnect(path: string): number;
+  /** Starts a program in a sandbox. */
+  sandboxLaunch(options: NativeLaunchOptions): NativeLaunched;
+  /** Where in the launched process each share is to be opened before the root changes. */
+  sandboxSharePaths(shares: readonly string[]): string[];
+  /** The name of the system call behind a step of a launch. */
+  sandboxLaunchStep(step: number): string;
+  /** How a child ended, once: its exit code, and the signal that killed it or 0. Undefined: it has not yet. */
+  sandboxReap(pid: number): { readonly code: number; readonly signal: number } | undefined;
+  /** In the launched process: its root becomes that of the shares. */
+  sandboxChangeRoot(changer: number): void;
+  /** chroot(2) of the whole process. */
+  sandboxChroot(path: string): void;
+  /**
+   * The calling thread keeps only these capabilities, and all threads of the process get the filter of system calls for
+   * a process that is the device alone. Children that nobody waits for vanish from now on.
+   */
+  sandboxConfineProcess(seccomp: NativeViolation, capabilities: readonly number[] | undefined): void;
+  /** The list for threads that serve requests, or that for a process that is the device alone. */
+  sandboxSyscalls(list: 'worker' | 'process'): NativeSyscallRow[];
+
   /** The table of operations, by opcode. */
   fuseOperations(): NativeOperationRow[];
   /** The table of INIT flags, by bit. */
@@ -319,7 +484,11 @@ export interface NativeBinding {
 
   /** Raises RLIMIT_NOFILE's soft limit to the hard one; returns the limit in force. */
   raiseFileLimit(): number;
+  /** Sets both limits of RLIMIT_NOFILE. */
+  setFileLimit(limit: number): void;
+  /** The gid of a group, as the system's name services know it; undefined: there is no such group. */
+  groupId(name: string): number | undefined;
 }
 
 /** The value of `NativeBinding.contract` that this TypeScript needs. */
-export const NATIVE_CONTRACT = 1;
+export const NATIVE_CONTRACT = 3;

@@ -216,8 +216,10 @@ export const DEFAULT_INIT_FLAGS: bigint =
   INIT_FLAGS.READDIRPLUS_AUTO |
   INIT_FLAGS.ASYNC_DIO |
   INIT_FLAGS.WRITEBACK_CACHE |
+  INIT_FLAGS.NO_OPEN_SUPPORT |
   INIT_FLAGS.PARALLEL_DIROPS |
   INIT_FLAGS.MAX_PAGES |
+  INIT_FLAGS.NO_OPENDIR_SUPPORT |
   INIT_FLAGS.CACHE_SYMLINKS |
   INIT_FLAGS.POSIX_ACL |
   INIT_FLAGS.HANDLE_KILLPRIV_V2 |
@@ -317,6 +319,9 @@ export const FS_IOC_FSSETXATTR = 0x401c5820;
 export const FS_IOC_GET_ENCRYPTION_POLICY_EX = 0xc0096616;
 export const FS_IOC_ENABLE_VERITY = 0x40806685;
 export const FS_IOC_MEASURE_VERITY = 0xc0046686;
+/** Of ChromeOS kernels: who owns what is below a path, and an attribute of everything below one. */
+export const FS_IOC_SETPERMISSION = 0x40986601;
+export const FS_IOC_SETPATHXATTR = 0x41806601;
 
 /** STATX's mask (statx(2)): what every file system has, and the time of birth. */
 export const STATX_BASIC_STATS = 0x7ff;

@@ -72,6 +72,8 @@ export class FuseClient {
   readonly caller: Caller;
   readonly umask: number;
   #init: InitReply | undefined;
+  /** Operations that the device has answered with ENOSYS because there is nothing to open (FUSE_NO_OPEN_SUPPORT). */
+  readonly #silent = new Set<'OPEN' | 'OPENDIR'>();
 
   constructor(engine: RequestEngine, caller: Caller, umask: number) {
     this.engine = engine;
@@ -103,6 +105,7 @@ export class FuseClient {
     const data = await this.#call(OPCODES.INIT, 0n, [structs.encodeInit({ ...options, flags })], {});
     if (data.length < 8) throw new ProtocolViolation(`INIT: a reply of ${data.length} bytes`);
     const reply = structs.decodeInit(data);
+    this.#silent.clear();
     if (reply.major === options.major) this.#init = reply;
     return reply;
   }
@@ -201,13 +204,15 @@ export class FuseClient {
     return structs.decodeEntry(await this.#call(OPCODES.LINK, parent, body, options));
   }
 
-  /** `openFlags`: OPEN_KILL_SUIDGID */
+  /** `openFlags`: OPEN_KILL_SUIDGID. With NO_OPEN_SUPPORT a device may need no OPEN: the handle is 0 then, as in Linux. */
   async open(
     nodeId: bigint,
     flags: number,
     options: CallOptions & { readonly openFlags?: number } = {},
   ): Promise<OpenReply> {
-    return structs.decodeOpen(await this.#call(OPCODES.OPEN, nodeId, [u32s(flags, options.openFlags ?? 0)], options));
+    return await this.#openUnlessSilent('OPEN', abi.INIT_FLAGS.NO_OPEN_SUPPORT, abi.FOPEN.KEEP_CACHE, () =>
+      this.#call(OPCODES.OPEN, nodeId, [u32s(flags, options.openFlags ?? 0)], options),
+    );
   }
 
   async create(
@@ -255,6 +260,7 @@ export class FuseClient {
   }
 
   async release(nodeId: bigint, fh: bigint, options: ReleaseOptions = {}): Promise<void> {
+    if (this.#silent.has('OPEN') && fh === 0n) return;
     await this.#call(OPCODES.RELEASE, nodeId, [releaseIn(fh, options)], options);
   }
 
@@ -268,7 +274,10 @@ export class FuseClient {
   }
 
   async opendir(nodeId: bigint, flags = 0, options: CallOptions = {}): Promise<OpenReply> {
-    return structs.decodeOpen(await this.#call(OPCODES.OPENDIR, nodeId, [u32s(flags, 0)], options));
+    const openFlags = abi.FOPEN.KEEP_CACHE | abi.FOPEN.CACHE_DIR;
+    return await this.#openUnlessSilent('OPENDIR', abi.INIT_FLAGS.NO_OPENDIR_SUPPORT, openFlags, () =>
+      this.#call(OPCODES.OPENDIR, nodeId, [u32s(flags, 0)], options),
+    );
   }
 
   /** Entries from `cookie` on, as many as fit into `size` bytes; none: the end. */
@@ -296,6 +305,7 @@ export class FuseClient {
   }
 
   async releasedir(nodeId: bigint, fh: bigint, options: ReleaseOptions = {}): Promise<void> {
+    if (this.#silent.has('OPENDIR') && fh === 0n) return;
     await this.#call(OPCODES.RELEASEDIR, nodeId, [releaseIn(fh, options)], options);
   }
 
@@ -474,6 +484,24 @@ export class FuseClient {
 
   #has(flag: bigint): boolean {
     return ((this.#init?.flags ?? 0n) & flag) !== 0n;
+  }
+
+  /** fs/fuse/file.c, fuse_file_open: a device that has agreed on `flag` and answers ENOSYS is not asked again. */
+  async #openUnlessSilent(
+    operation: 'OPEN' | 'OPENDIR',
+    flag: bigint,
+    openFlags: number,
+    send: () => Promise<Buffer>,
+  ): Promise<OpenReply> {
+    if (!this.#silent.has(operation)) {
+      try {
+        return structs.decodeOpen(await send());
+      } catch (error) {
+        if (!(error instanceof GuestError && error.code === 'ENOSYS' && this.#has(flag))) throw error;
+        this.#silent.add(operation);
+      }
+    }
+    return { fh: 0n, openFlags };
   }
 
   /** A guest applies the umask itself unless the device has asked for DONT_MASK. */

@@ -3,7 +3,7 @@
  */
 import { constants } from 'node:fs';
 import type { BigIntStats, Stats } from 'node:fs';
-import { INIT_FLAGS } from './fuse-abi.js';
+import { INIT_FLAGS, SEEK_DATA } from './fuse-abi.js';
 import type { AttrChanges } from './fuse-structs.js';
 import type { FuseClient } from './fuse-client.js';
 import { GuestError } from './guest-error.js';
@@ -225,7 +225,21 @@ export class GuestFileHandle {
   /** lseek(2) for SEEK_DATA and SEEK_HOLE, which node:fs lacks. */
   async seek(offset: bigint | number, whence: number): Promise<bigint> {
     this.#mustBeOpen('lseek');
-    return await this.#at('lseek', this.#client.lseek(this.nodeId, this.fh, offset, whence));
+    try {
+      return await this.#client.lseek(this.nodeId, this.fh, offset, whence);
+    } catch (error) {
+      if (!(error instanceof GuestError)) throw error;
+      if (error.code !== 'ENOSYS') throw error.at({ syscall: 'lseek' });
+      return await this.#seekWithoutHoles(BigInt(offset), whence);
+    }
+  }
+
+  /** As Linux does where the device finds no holes (fuse_lseek): all of the file is data. */
+  async #seekWithoutHoles(offset: bigint, whence: number): Promise<bigint> {
+    const { attr } = await this.#at('lseek', this.#client.getattr(this.nodeId, this.fh));
+    const { size } = attr;
+    if (offset < 0n || offset >= size) throw new GuestError('ENXIO', { syscall: 'lseek' });
+    return whence === SEEK_DATA ? offset : size;
   }
 
   async #close(): Promise<void> {

@@ -3,7 +3,8 @@
  * machine that this library runs on. A body that does not fit its layout is ERR_VIRTIOFS_PEER_BODY.
  */
 import { VirtioFsError } from '../errors.js';
-import { CONFIG_BYTES_MAX, MEMORY_REGIONS_MAX } from './protocol.js';
+import type { OwnedFd } from '../owned-fd.js';
+import { CONFIG_BYTES_MAX, MEMORY_REGIONS_MAX, SHMEM_REGIONS } from './protocol.js';
 
 /** How a body is read. */
 export interface BodyLayout<T> {
@@ -20,12 +21,28 @@ export interface VringState {
 
 export interface VringAddresses {
   readonly index: number;
-  /** Bit 0: log writes of the used ring. Nothing is logged here: LOG_ALL is not on offer. */
+  /** See VRING_FLAG_LOG. */
   readonly flags: number;
   /** Frontend addresses. */
   readonly descTable: bigint;
   readonly usedRing: bigint;
   readonly availRing: bigint;
+  /** Where the dirty log has the first byte of the used ring. */
+  readonly log: bigint;
+}
+
+/** A part of a file. */
+export interface FileArea {
+  readonly size: number;
+  readonly offset: number;
+}
+
+/** The region in which requests in flight are recorded. */
+export interface InFlightArea extends FileArea {
+  readonly queues: number;
+  readonly queueSize: number;
+  /** Of the body: with or without the padding that a C compiler puts at the end of the structure. */
+  readonly bodyBytes: number;
 }
 
 export interface MemoryTableRegion {
@@ -72,6 +89,7 @@ export const VRING_ADDRESSES: BodyLayout<VringAddresses> = {
       descTable: body.readBigUInt64LE(8),
       usedRing: body.readBigUInt64LE(16),
       availRing: body.readBigUInt64LE(24),
+      log: body.readBigUInt64LE(32),
     };
   },
 };
@@ -93,12 +111,49 @@ export const MEMORY_TABLE: BodyLayout<readonly MemoryTableRegion[]> = {
   },
 };
 
+/** 8 bytes of padding, then the region. */
+export const SINGLE_REGION: BodyLayout<MemoryTableRegion> = {
+  name: 'memory region',
+  decode: (body) => {
+    exactly(body, 8 + REGION_BYTES);
+    return region(body.subarray(8));
+  },
+};
+
+export const LOG_AREA: BodyLayout<FileArea> = {
+  name: 'log area',
+  decode: (body) => {
+    exactly(body, 16);
+    return {
+      size: safeNumber('size', body.readBigUInt64LE(0), 'the log'),
+      offset: safeNumber('offset', body.readBigUInt64LE(8), 'the log'),
+    };
+  },
+};
+
+const IN_FLIGHT_BYTES = 20;
+const IN_FLIGHT_BYTES_PADDED = 24;
+
+export const IN_FLIGHT_AREA: BodyLayout<InFlightArea> = {
+  name: 'in-flight area',
+  decode: (body) => {
+    if (body.length !== IN_FLIGHT_BYTES) exactly(body, IN_FLIGHT_BYTES_PADDED);
+    return {
+      size: safeNumber('size', body.readBigUInt64LE(0), 'the in-flight region'),
+      offset: safeNumber('offset', body.readBigUInt64LE(8), 'the in-flight region'),
+      queues: body.readUInt16LE(16),
+      queueSize: body.readUInt16LE(18),
+      bodyBytes: body.length,
+    };
+  },
+};
+
 function region(bytes: Buffer): MemoryTableRegion {
   return {
     guestAddress: bytes.readBigUInt64LE(0),
-    size: safeNumber('size', bytes.readBigUInt64LE(8)),
+    size: safeNumber('size', bytes.readBigUInt64LE(8), 'a memory region'),
     frontendAddress: bytes.readBigUInt64LE(16),
-    offset: safeNumber('offset', bytes.readBigUInt64LE(24)),
+    offset: safeNumber('offset', bytes.readBigUInt64LE(24), 'a memory region'),
   };
 }
 
@@ -122,6 +177,10 @@ export interface ReplyValues {
   u64: bigint;
   vringState: VringState;
   config: { readonly at: ConfigSpace; readonly bytes: Uint8Array };
+  /** The descriptor goes with the reply, and is closed after it. */
+  inFlight: { readonly area: InFlightArea; readonly fd: OwnedFd };
+  /** Sizes of shared memory regions, by id. */
+  sharedMemory: readonly number[];
 }
 
 export type ReplyKind = keyof ReplyValues;
@@ -137,7 +196,26 @@ export const REPLY_ENCODERS: { readonly [Kind in Exclude<ReplyKind, 'none'>]: (v
   u64: encodeU64,
   vringState: ({ index, num }) => words(index, num),
   config: ({ at, bytes }) => Buffer.concat([words(at.offset, at.size, at.flags), bytes]),
+  inFlight: ({ area }) => encodeInFlight(area),
+  sharedMemory: encodeSharedMemory,
 };
+
+function encodeInFlight({ size, offset, queues, queueSize, bodyBytes }: InFlightArea): Buffer {
+  const body = Buffer.alloc(bodyBytes);
+  body.writeBigUInt64LE(BigInt(size), 0);
+  body.writeBigUInt64LE(BigInt(offset), 8);
+  body.writeUInt16LE(queues, 16);
+  body.writeUInt16LE(queueSize, 18);
+  return body;
+}
+
+/** The number of regions, padding, and a size for each possible id. */
+function encodeSharedMemory(sizes: readonly number[]): Buffer {
+  const body = Buffer.alloc(8 + 8 * SHMEM_REGIONS);
+  body.writeUInt32LE(sizes.filter((size) => size > 0).length, 0);
+  sizes.forEach((size, id) => body.writeBigUInt64LE(BigInt(size), 8 + 8 * id));
+  return body;
+}
 
 function words(...values: readonly number[]): Buffer {
   const body = Buffer.alloc(4 * values.length);
@@ -153,8 +231,8 @@ function atLeast(body: Buffer, bytes: number): void {
   if (body.length < bytes) throw badBody(`${body.length} bytes, less than ${bytes}`);
 }
 
-function safeNumber(name: string, value: bigint): number {
-  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw badValue(`the ${name} 0x${value.toString(16)} of a memory region`);
+function safeNumber(name: string, value: bigint, of: string): number {
+  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw badValue(`the ${name} 0x${value.toString(16)} of ${of}`);
   return Number(value);
 }
 

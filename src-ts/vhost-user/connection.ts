@@ -63,20 +63,22 @@ export class Connection {
   }
 
   /**
-   * Sends a reply. Rejects with ERR_VIRTIOFS_PEER_STALLED if the peer does not read for 5 seconds, and with
+   * Sends a reply, and with it perhaps a descriptor, which stays the caller's. Rejects with ERR_VIRTIOFS_PEER_STALLED if the peer does not read for 5 seconds, and with
    * ERR_VIRTIOFS_PEER_CLOSED if it is gone.
    */
-  async reply(request: number, body: Uint8Array): Promise<void> {
+  async reply(request: number, body: Uint8Array, fd?: OwnedFd): Promise<void> {
     const header = Buffer.alloc(HEADER_BYTES);
     header.writeUInt32LE(request, 0);
     header.writeUInt32LE(HEADER_FLAGS.VERSION | HEADER_FLAGS.REPLY, 4);
     header.writeUInt32LE(body.length, 8);
     let rest: Buffer = Buffer.concat([header, body]);
+    let fds = fd === undefined ? [] : [fd.number];
     const deadline = performance.now() + STALL_MS_MAX;
     for (let pause_ms = 1; rest.length > 0;) {
       this.#checkOpen();
-      const sent = this.#call(() => this.#binding.socketSend(this.#socket.number, rest, []));
+      const sent = this.#call(() => this.#binding.socketSend(this.#socket.number, rest, fds));
       if (sent >= 0) {
+        fds = [];
         rest = rest.subarray(sent);
         continue;
       }

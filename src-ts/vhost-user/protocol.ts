@@ -131,6 +131,18 @@ export const PROTOCOL_FEATURES = {
 
 export type ProtocolFeatureName = keyof typeof PROTOCOL_FEATURES;
 
+/** Feature bits of vhost that are negotiated with the virtio features, and are between frontend and backend alone. */
+export const VHOST_FEATURES = {
+  /** Writes to guest memory are logged. */
+  LOG_ALL: 26,
+} as const;
+
+/** In the flags of SET_VRING_ADDR: writes to the used ring are logged at an address of its own. */
+export const VRING_FLAG_LOG = 0x1;
+
+/** In the device status (virtio 1.3 §2.1): the device cannot go on until it is reset. */
+export const STATUS_NEEDS_RESET = 0x40;
+
 /** Bytes of a header: request, flags, size of the body; each a u32 in the machine's byte order. */
 export const HEADER_BYTES = 12;
 
@@ -157,6 +169,12 @@ export const CONFIG_BYTES_MAX = 256;
  * message can carry.
  */
 export const MEMORY_REGIONS_MAX = 32;
+
+/** Regions at once, however they come; as other backends have it, and QEMU can use. */
+export const MEMORY_SLOTS_MAX = 509;
+
+/** Sizes of shared memory regions in the reply to GET_SHMEM_CONFIG. */
+export const SHMEM_REGIONS = 256;
 
 /** Descriptors that any request takes at most: one per memory region. */
 export const MESSAGE_FDS_MAX = MEMORY_REGIONS_MAX;

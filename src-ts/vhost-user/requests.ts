@@ -7,24 +7,28 @@
 import type { OwnedFd } from '../owned-fd.js';
 import * as bodies from './bodies.js';
 import type { BodyLayout, ReplyKind, ReplyValues } from './bodies.js';
-import { REQUESTS, VRING_NOFD, type ProtocolFeatureName, type RequestName } from './protocol.js';
+import { MEMORY_SLOTS_MAX, REQUESTS, VRING_NOFD, type ProtocolFeatureName, type RequestName } from './protocol.js';
 import type { Session } from './session.js';
 
 /** How many descriptors a request carries, given its body. */
 interface FdRule<T> {
   /** For the documentation. */
   readonly name: string;
-  readonly count: (value: T) => number;
+  readonly fits: (count: number, value: T) => boolean;
 }
 
-const NO_FDS: FdRule<unknown> = { name: 'none', count: () => 0 };
-const ONE_FD: FdRule<unknown> = { name: 'one', count: () => 1 };
-const FD_UNLESS_NOFD: FdRule<bigint> = { name: 'one, or none with the NOFD bit', count: nofdCount };
-const FD_PER_REGION: FdRule<readonly unknown[]> = { name: 'one per region', count: (regions) => regions.length };
-
-function nofdCount(value: bigint): number {
-  return (value & VRING_NOFD) === 0n ? 1 : 0;
-}
+const NO_FDS: FdRule<unknown> = { name: 'none', fits: (count) => count === 0 };
+const ONE_FD: FdRule<unknown> = { name: 'one', fits: (count) => count === 1 };
+/** Older frontends send one, which is closed unused. */
+const MAYBE_FD: FdRule<unknown> = { name: 'none or one', fits: (count) => count <= 1 };
+const FD_UNLESS_NOFD: FdRule<bigint> = {
+  name: 'one, or none with the NOFD bit',
+  fits: (count, value) => count === ((value & VRING_NOFD) === 0n ? 1 : 0),
+};
+const FD_PER_REGION: FdRule<readonly unknown[]> = {
+  name: 'one per region',
+  fits: (count, regions) => count === regions.length,
+};
 
 /** What must have been negotiated: nothing, a protocol feature, or virtio feature bit 30. */
 export type NeededFeature = 'none' | ProtocolFeatureName | 'F_PROTOCOL_FEATURES';
@@ -58,14 +62,16 @@ export type RequestRow = Row<unknown, ReplyKind>;
 /** A request that is refused, and why. */
 export interface RefusedRow {
   readonly refused: string;
+  /** The failure in the request's own reply, a u64, if it has one; else it fails as `end`. */
+  readonly answer: bigint | undefined;
 }
 
 function row<T, R extends ReplyKind>(columns: Row<T, R>): RequestRow {
   return columns as unknown as RequestRow;
 }
 
-function refuse(refused: string): RefusedRow {
-  return { refused };
+function refuse(refused: string, answer?: bigint): RefusedRow {
+  return { refused, answer };
 }
 
 export const REQUEST_ROWS = {
@@ -112,10 +118,29 @@ export const REQUEST_ROWS = {
     state: 'any',
     reply: 'none',
     fault: 'end',
-    handle: (session, regions, fds) => session.setMemoryTable(regions, fds),
+    handle: (session, regions, fds) => session.rings.setMemoryTable(regions, fds),
   }),
-  SET_LOG_BASE: refuse('no dirty log: LOG_ALL is not on offer'),
-  SET_LOG_FD: refuse('no dirty log: LOG_ALL is not on offer'),
+  SET_LOG_BASE: row({
+    body: bodies.LOG_AREA,
+    fds: ONE_FD,
+    feature: 'LOG_SHMFD',
+    state: 'any',
+    reply: 'u64',
+    // A frontend that went on without a log would lose pages.
+    fault: 'end',
+    handle: (session, area, fds) => session.setLogBase(area, fds),
+  }),
+  SET_LOG_FD: row({
+    body: bodies.NOTHING,
+    fds: ONE_FD,
+    feature: 'none',
+    state: 'any',
+    reply: 'none',
+    fault: 'end',
+    handle: (session, _nothing, fds) => {
+      session.rings.log.event = fds[0];
+    },
+  }),
   SET_VRING_NUM: row({
     body: bodies.VRING_STATE,
     fds: NO_FDS,
@@ -123,7 +148,7 @@ export const REQUEST_ROWS = {
     state: 'any',
     reply: 'none',
     fault: 'end',
-    handle: (session, { index, num }) => session.changeRing(index, (ring) => (ring.size = num)),
+    handle: (session, { index, num }) => session.rings.change(index, (ring) => (ring.size = num)),
   }),
   SET_VRING_ADDR: row({
     body: bodies.VRING_ADDRESSES,
@@ -132,7 +157,7 @@ export const REQUEST_ROWS = {
     state: 'any',
     reply: 'none',
     fault: 'end',
-    handle: (session, addresses) => session.changeRing(addresses.index, (ring) => (ring.addresses = addresses)),
+    handle: (session, addresses) => session.rings.setAddresses(addresses),
   }),
   SET_VRING_BASE: row({
     body: bodies.VRING_STATE,
@@ -141,7 +166,7 @@ export const REQUEST_ROWS = {
     state: 'any',
     reply: 'none',
     fault: 'end',
-    handle: (session, { index, num }) => session.changeRing(index, (ring) => (ring.nextAvail = num & 0xffff)),
+    handle: (session, { index, num }) => session.rings.change(index, (ring) => (ring.nextAvail = num & 0xffff)),
   }),
   GET_VRING_BASE: row({
     body: bodies.VRING_STATE,
@@ -177,7 +202,7 @@ export const REQUEST_ROWS = {
     state: 'any',
     reply: 'none',
     fault: 'end',
-    handle: (session, ring) => session.setErr(ring),
+    handle: (session, ring, fds) => session.setErr(ring, fds),
   }),
   GET_PROTOCOL_FEATURES: row({
     body: bodies.NOTHING,
@@ -204,7 +229,7 @@ export const REQUEST_ROWS = {
     state: 'any',
     reply: 'u64',
     fault: 'end',
-    handle: (session) => BigInt(session.ringCount),
+    handle: (session) => BigInt(session.rings.count),
   }),
   SET_VRING_ENABLE: row({
     body: bodies.VRING_STATE,
@@ -226,7 +251,7 @@ export const REQUEST_ROWS = {
     fault: 'end',
     handle: (session, _nothing, fds) => session.setBackendChannel(fds),
   }),
-  IOTLB_MSG: refuse('no IOMMU: ACCESS_PLATFORM is not on offer'),
+  IOTLB_MSG: refuse('no IOMMU: ACCESS_PLATFORM is not on offer', 1n),
   SET_VRING_ENDIAN: refuse('no legacy rings: VERSION_1 is always on offer'),
   GET_CONFIG: row({
     body: bodies.CONFIG_SPACE,
@@ -251,9 +276,25 @@ export const REQUEST_ROWS = {
   CLOSE_CRYPTO_SESSION: refuse('for crypto devices'),
   POSTCOPY_ADVISE: refuse('no postcopy migration: PAGEFAULT is not on offer'),
   POSTCOPY_LISTEN: refuse('no postcopy migration: PAGEFAULT is not on offer'),
-  POSTCOPY_END: refuse('no postcopy migration: PAGEFAULT is not on offer'),
-  GET_INFLIGHT_FD: refuse('no reconnect with requests in flight: INFLIGHT_SHMFD is not on offer'),
-  SET_INFLIGHT_FD: refuse('no reconnect with requests in flight: INFLIGHT_SHMFD is not on offer'),
+  POSTCOPY_END: refuse('no postcopy migration: PAGEFAULT is not on offer', 1n),
+  GET_INFLIGHT_FD: row({
+    body: bodies.IN_FLIGHT_AREA,
+    fds: NO_FDS,
+    feature: 'INFLIGHT_SHMFD',
+    state: 'any',
+    reply: 'inFlight',
+    fault: 'end',
+    handle: (session, asked) => session.getInFlight(asked),
+  }),
+  SET_INFLIGHT_FD: row({
+    body: bodies.IN_FLIGHT_AREA,
+    fds: ONE_FD,
+    feature: 'INFLIGHT_SHMFD',
+    state: 'any',
+    reply: 'none',
+    fault: 'end',
+    handle: (session, area, fds) => session.rings.setInFlight(area, fds[0] as OwnedFd),
+  }),
   GPU_SET_SOCKET: refuse('for GPU devices'),
   RESET_DEVICE: row({
     body: bodies.NOTHING,
@@ -265,15 +306,64 @@ export const REQUEST_ROWS = {
     handle: (session) => session.resetDevice(),
   }),
   VRING_KICK: refuse('no notifications by message: INBAND_NOTIFICATIONS is not on offer'),
-  GET_MAX_MEM_SLOTS: refuse('memory comes as a table: CONFIGURE_MEM_SLOTS is not on offer'),
-  ADD_MEM_REG: refuse('memory comes as a table: CONFIGURE_MEM_SLOTS is not on offer'),
-  REM_MEM_REG: refuse('memory comes as a table: CONFIGURE_MEM_SLOTS is not on offer'),
-  SET_STATUS: refuse('STATUS is not on offer'),
-  GET_STATUS: refuse('STATUS is not on offer'),
+  GET_MAX_MEM_SLOTS: row({
+    body: bodies.NOTHING,
+    fds: NO_FDS,
+    feature: 'CONFIGURE_MEM_SLOTS',
+    state: 'any',
+    reply: 'u64',
+    fault: 'end',
+    handle: () => BigInt(MEMORY_SLOTS_MAX),
+  }),
+  ADD_MEM_REG: row({
+    body: bodies.SINGLE_REGION,
+    fds: ONE_FD,
+    feature: 'CONFIGURE_MEM_SLOTS',
+    state: 'any',
+    reply: 'none',
+    fault: 'end',
+    handle: (session, region, fds) => session.rings.addRegion(region, fds[0] as OwnedFd),
+  }),
+  REM_MEM_REG: row({
+    body: bodies.SINGLE_REGION,
+    fds: MAYBE_FD,
+    feature: 'CONFIGURE_MEM_SLOTS',
+    state: 'any',
+    reply: 'none',
+    fault: 'end',
+    handle: (session, region) => session.rings.removeRegion(region),
+  }),
+  SET_STATUS: row({
+    body: bodies.U64,
+    fds: NO_FDS,
+    feature: 'STATUS',
+    state: 'any',
+    reply: 'none',
+    fault: 'end',
+    handle: (session, status) => session.setStatus(status),
+  }),
+  GET_STATUS: row({
+    body: bodies.NOTHING,
+    fds: NO_FDS,
+    feature: 'STATUS',
+    state: 'any',
+    reply: 'u64',
+    fault: 'end',
+    handle: (session) => session.status,
+  }),
   GET_SHARED_OBJECT: refuse('SHARED_OBJECT is not on offer'),
-  SET_DEVICE_STATE_FD: refuse('no migration: DEVICE_STATE is not on offer'),
-  CHECK_DEVICE_STATE: refuse('no migration: DEVICE_STATE is not on offer'),
-  GET_SHMEM_CONFIG: refuse('no DAX window: SHMEM is not on offer'),
+  SET_DEVICE_STATE_FD: refuse('no migration: DEVICE_STATE is not on offer', 0x101n),
+  CHECK_DEVICE_STATE: refuse('no migration: DEVICE_STATE is not on offer', 1n),
+  // No DAX window. The answer to whoever asks, though SHMEM is not on offer.
+  GET_SHMEM_CONFIG: row({
+    body: bodies.NOTHING,
+    fds: NO_FDS,
+    feature: 'none',
+    state: 'any',
+    reply: 'sharedMemory',
+    fault: 'end',
+    handle: () => [],
+  }),
 } satisfies Record<RequestName, RequestRow | RefusedRow>;
 
 const NAMES = new Map<number, RequestName>(

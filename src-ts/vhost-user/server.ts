@@ -30,7 +30,9 @@ interface CommonOptions {
 
 export interface ListenOptions extends CommonOptions {
   /** At most 107 bytes. A stale socket file is replaced; anything else there is an error. */
-  readonly socketPath: string;
+  readonly socketPath?: string;
+  /** Instead of a path: a unix stream socket that listens. The server takes it over and closes it. */
+  readonly fd?: number;
 }
 
 export interface ServeOptions extends CommonOptions {
@@ -71,7 +73,7 @@ const served = new WeakSet<FsBackend>();
 
 export class VhostUserServer extends EventEmitter<VhostUserServerEvents> {
   readonly backend: FsBackend;
-  /** Absolute; undefined for a server of one connected socket. */
+  /** Absolute; undefined for a server of a socket that was handed over. */
   readonly socketPath: string | undefined;
 
   readonly #protocolFeatures: bigint;
@@ -90,12 +92,13 @@ export class VhostUserServer extends EventEmitter<VhostUserServerEvents> {
   }
 
   /**
-   * Listens at a path. Rejects with ERR_VIRTIOFS_SOCKET_IN_USE if somebody listens there or what is there is no socket,
-   * ERR_VIRTIOFS_OPTION_INVALID, or ERR_VIRTIOFS_SYSTEM. The file is removed by `close`.
+   * Listens at a path, or at a socket that was handed over. Rejects with ERR_VIRTIOFS_SOCKET_IN_USE if somebody listens
+   * at the path or what is there is no socket, ERR_VIRTIOFS_SOCKET_INVALID if `fd` does not listen (it is then still the
+   * caller's), ERR_VIRTIOFS_OPTION_INVALID, or ERR_VIRTIOFS_SYSTEM. A file that was made is removed by `close`.
    */
   static async listen(options: ListenOptions): Promise<VhostUserServer> {
     checkCommon(options);
-    const server = new VhostUserServer(options, new Listener(checkPath(options.socketPath)));
+    const server = new VhostUserServer(options, listenerFor(options));
     // Not at once: whoever awaits this has yet to add listeners.
     setImmediate(() => {
       if (server.#closed !== undefined) return;
@@ -201,19 +204,19 @@ export class VhostUserServer extends EventEmitter<VhostUserServerEvents> {
   }
 }
 
-/** The listening socket and its file. */
+/** The listening socket, and its file if we have made one. */
 class Listener {
-  readonly path: string;
+  /** Undefined: the socket was handed over. */
+  readonly path: string | undefined;
   readonly #binding = loadBinding();
   readonly #socket: OwnedFd;
   /** Tells our file from one that took its place. */
-  readonly #inode: bigint;
+  readonly #inode: bigint | undefined;
   #watch: NativeWatch | undefined;
 
-  constructor(path: string) {
-    removeStale(path);
-    // The path as it was given: made absolute it might be too long for a socket address.
-    this.#socket = new OwnedFd(bind(() => this.#binding.socketListen(path), path));
+  constructor(socket: OwnedFd, path?: string) {
+    this.#socket = socket;
+    if (path === undefined) return;
     this.path = resolve(path);
     this.#inode = lstatSync(this.path, { bigint: true }).ino;
   }
@@ -231,8 +234,22 @@ class Listener {
   close(): void {
     this.#watch?.close();
     this.#socket.close();
+    if (this.path === undefined) return;
     if (lstatSync(this.path, { bigint: true, throwIfNoEntry: false })?.ino === this.#inode) unlinkSync(this.path);
   }
+}
+
+function listenerFor({ socketPath, fd }: ListenOptions): Listener {
+  if ((socketPath === undefined) === (fd === undefined)) throw invalid('one of "socketPath" and "fd" is needed');
+  if (fd !== undefined) {
+    checkDescriptor(fd);
+    if (native(() => loadBinding().socketAdopt(fd)) === 'listening') return new Listener(new OwnedFd(fd));
+    throw new VirtioFsError('ERR_VIRTIOFS_SOCKET_INVALID', { detail: `descriptor ${fd} does not listen` });
+  }
+  const path = checkPath(socketPath);
+  removeStale(path);
+  // The path as it was given: made absolute it might be too long for a socket address.
+  return new Listener(new OwnedFd(bind(() => loadBinding().socketListen(path), path)), path);
 }
 
 /** Somebody may have been faster than we were. */
@@ -246,7 +263,7 @@ function bind(listen: () => number, path: string): number {
 }
 
 /** Removes a socket file on which nobody listens; throws ERR_VIRTIOFS_SOCKET_IN_USE for anything else. */
-function removeStale(path: string): void {
+export function removeStale(path: string): void {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
   if (!found.isSocket()) throw new VirtioFsError('ERR_VIRTIOFS_SOCKET_IN_USE', { detail: 'no socket', path });
@@ -283,8 +300,12 @@ function checkPath(path: unknown): string {
   throw invalid(`"socketPath" has ${bytes} bytes, a socket's path has at most ${SOCKET_PATH_BYTES_MAX}: "${path}"`);
 }
 
-function checkSocket(fd: unknown): void {
+function checkDescriptor(fd: unknown): void {
   if (!Number.isInteger(fd) || (fd as number) < 0) throw invalid('"fd" must be a file descriptor');
+}
+
+function checkSocket(fd: unknown): void {
+  checkDescriptor(fd);
   let isSocket: boolean;
   try {
     isSocket = fstatSync(fd as number).isSocket();

@@ -8,33 +8,49 @@
  */
 import { VirtioFsError, fromNative } from '../errors.js';
 import type { FsBackend } from '../fs-backend.js';
-import { GuestMemory } from '../guest-memory.js';
 import type { OwnedFd } from '../owned-fd.js';
-import { VIRTIO_FEATURES, hasBit } from '../virtio-features.js';
-import { REPLY_ENCODERS, encodeU64, type ConfigSpace, type MemoryTableRegion, type VringState } from './bodies.js';
+import { VIRTIO_FEATURES, hasBit, maskOf } from '../virtio-features.js';
+import {
+  REPLY_ENCODERS,
+  encodeU64,
+  type ConfigSpace,
+  type FileArea,
+  type InFlightArea,
+  type ReplyValues,
+  type VringState,
+} from './bodies.js';
 import type { Connection, Message } from './connection.js';
-import { PROTOCOL_FEATURES, VRING_INDEX_MASK, VRING_NOFD } from './protocol.js';
+import { makeInFlightRegion } from './in-flight.js';
+import { PROTOCOL_FEATURES, STATUS_NEEDS_RESET, VHOST_FEATURES, VRING_INDEX_MASK, VRING_NOFD } from './protocol.js';
 import { requestRow, type RequestRow } from './requests.js';
-import { Vring } from './vring.js';
+import { Rings } from './rings.js';
+
+/** Features that are between the frontend and this session; the backend has nothing to do with them. */
+const SESSION_FEATURES = maskOf(VHOST_FEATURES.LOG_ALL);
+
+interface Reply {
+  readonly body: Buffer;
+  readonly fd?: OwnedFd;
+}
 
 export class Session {
   /** Protocol feature bits on offer. */
   readonly protocolFeatures: bigint;
+  readonly rings: Rings;
   readonly #backend: FsBackend;
   readonly #connection: Connection;
-  readonly #rings: readonly Vring[];
-  #memory: GuestMemory | undefined;
   /** The channel for requests of ours, of which there are none yet. */
   #backendChannel: OwnedFd | undefined;
   #owned = false;
   #negotiated = 0n;
+  #status = 0;
 
   /** `protocolFeatures` are on offer in this session: all of the backend's, or fewer. */
   constructor(backend: FsBackend, connection: Connection, protocolFeatures = backend.protocolFeatures) {
     this.#backend = backend;
     this.#connection = connection;
     this.protocolFeatures = protocolFeatures;
-    this.#rings = Array.from({ length: backend.maxQueueNum }, (_, index) => new Vring(backend, index));
+    this.rings = new Rings(backend);
   }
 
   /** Serves until the session ends, and says why; never rejects. Call `dispose` next. */
@@ -68,22 +84,16 @@ export class Session {
       // A backend that was closed has stopped and freed everything already.
       if (!(error instanceof VirtioFsError) || error.code !== 'ERR_VIRTIOFS_CLOSED') throw error;
     } finally {
-      for (const ring of this.#rings) ring.forget();
+      this.rings.dispose();
       this.#backendChannel?.close();
       this.#backendChannel = undefined;
-      this.#memory?.close();
-      this.#memory = undefined;
     }
   }
 
   // ── What the rows of requests.ts call ──────────────────────────────────────────────────────────────────────────────
 
   get features(): bigint {
-    return this.#backend.features;
-  }
-
-  get ringCount(): number {
-    return this.#rings.length;
+    return this.#backend.features | SESSION_FEATURES;
   }
 
   setOwner(): void {
@@ -93,25 +103,26 @@ export class Session {
   /** Deprecated, and read in two ways by others; disabling all rings is what the specification recommends. */
   async resetOwner(): Promise<void> {
     this.#owned = false;
-    for (const ring of this.#rings) {
-      await ring.pause();
-      ring.enabled = false;
-    }
+    await this.rings.changeAll((ring) => (ring.enabled = false));
   }
 
   /**
    * Rings start disabled, and are enabled one by one; a frontend that does not negotiate bit 30 cannot, so that its
-   * rings are all enabled here. Features of the rings hold from their next start: rings that run are restarted.
+   * rings are all enabled here. Features of the rings hold from their next start: rings that run are restarted. The log
+   * is switched without that.
    */
   async setFeatures(features: bigint): Promise<void> {
-    const unknown = features & ~this.#backend.features;
+    const unknown = features & ~this.features;
     if (unknown !== 0n) throw badValue(`feature bits 0x${unknown.toString(16)} are not on offer`);
     const enableAll = !hasBit(features, VIRTIO_FEATURES.PROTOCOL_FEATURES);
-    await this.#changeAllRings(
+    const ofDevice = features & ~SESSION_FEATURES;
+    this.rings.log.enabled = hasBit(features, VHOST_FEATURES.LOG_ALL);
+    if (!enableAll && ofDevice === this.#backend.ackedFeatures) return;
+    await this.rings.changeAll(
       (ring) => {
         if (enableAll) ring.enabled = true;
       },
-      () => this.#backend.ackFeatures(features),
+      () => this.#backend.ackFeatures(ofDevice),
     );
   }
 
@@ -121,37 +132,14 @@ export class Session {
     this.#negotiated = features;
   }
 
-  /** The new table is mapped before the old one is touched: if it is bad, everything goes on as before. */
-  async setMemoryTable(regions: readonly MemoryTableRegion[], fds: readonly OwnedFd[]): Promise<void> {
-    const before = this.#memory;
-    const memory = mapTable(regions, fds);
-    try {
-      if (this.#backend.unmapGuestMemoryOnFork) memory.excludeFromFork();
-    } catch (error) {
-      memory.close();
-      throw error;
-    }
-    await this.#changeAllRings(undefined, () => (this.#memory = memory)).finally(() => before?.close());
-  }
-
-  async changeRing(index: number, change: (ring: Vring) => void): Promise<void> {
-    const ring = this.#ring(index);
-    await ring.pause();
-    try {
-      change(ring);
-    } finally {
-      await ring.resume(this.#memory);
-    }
-  }
-
   async setEnabled(index: number, value: number): Promise<void> {
     if (value > 1) throw badValue(`ring ${index} is to be enabled by ${value}, not 0 or 1`);
-    await this.changeRing(index, (ring) => (ring.enabled = value === 1));
+    await this.rings.change(index, (ring) => (ring.enabled = value === 1));
   }
 
   /** Answers where the ring stopped. It keeps everything but its kick, and starts again by the next one. */
   async stopRing(index: number): Promise<VringState> {
-    const ring = this.#ring(index);
+    const ring = this.rings.at(index);
     await ring.pause();
     ring.kick = undefined;
     return { index, num: ring.nextAvail };
@@ -159,22 +147,42 @@ export class Session {
 
   async setKick(value: bigint, fds: OwnedFd[]): Promise<void> {
     const index = ringIndex(value);
-    this.#ring(index);
+    this.rings.at(index);
     if (fds.length === 0) throw refused(`ring ${index} without a kick descriptor would have to be polled`);
-    await this.changeRing(index, (ring) => (ring.kick = fds.shift()));
+    await this.rings.change(index, (ring) => (ring.kick = fds.shift()));
   }
 
   async setCall(value: bigint, fds: OwnedFd[]): Promise<void> {
-    const ring = this.#ring(ringIndex(value));
+    const ring = this.rings.at(ringIndex(value));
     await ring.setCall(fds.shift());
   }
 
+  async setErr(value: bigint, fds: OwnedFd[]): Promise<void> {
+    const ring = this.rings.at(ringIndex(value));
+    await ring.setErr(fds.shift());
+  }
+
+  setLogBase(area: FileArea, fds: readonly OwnedFd[]): bigint {
+    this.rings.log.map(fds[0] as OwnedFd, area);
+    return 0n;
+  }
+
+  getInFlight(asked: InFlightArea): ReplyValues['inFlight'] {
+    return makeInFlightRegion(asked, this.rings.count);
+  }
+
+  get status(): bigint {
+    return BigInt(this.#status | (this.rings.broken ? STATUS_NEEDS_RESET : 0));
+  }
+
   /**
-   * The descriptor is not kept: what a peer sends may block whoever writes to it, and the error of a ring is an event
-   * of the backend anyway.
+   * A status of 0 stops the rings. It does not end the FUSE session: QEMU sends it also for a guest that is paused, and
+   * a driver that really begins anew says so by FUSE_INIT.
    */
-  setErr(value: bigint): void {
-    this.#ring(ringIndex(value));
+  async setStatus(status: bigint): Promise<void> {
+    if (status > 0xffn) throw badValue(`the device status 0x${status.toString(16)}`);
+    if (status === 0n) await this.rings.stop();
+    this.#status = Number(status);
   }
 
   /** The descriptor stays open until the end, because its end would tell the frontend that we are gone. */
@@ -196,7 +204,8 @@ export class Session {
   /** Everything but the connection's own state (owner, protocol features, memory) goes back to the beginning. */
   async resetDevice(): Promise<void> {
     await this.#backend.reset();
-    for (const ring of this.#rings) ring.forget();
+    this.rings.forget();
+    this.#status = 0;
   }
 
   // ── The life of a message ──────────────────────────────────────────────────────────────────────────────────────────
@@ -204,37 +213,48 @@ export class Session {
   async #serve(message: Message): Promise<void> {
     const known = requestRow(message.request);
     const row = known === undefined || 'refused' in known.row ? undefined : known.row;
-    let reply: Buffer | undefined;
+    let reply: Reply | undefined;
     try {
       if (known === undefined) throw refused(`request ${message.request} is unknown`);
-      if ('refused' in known.row) throw refused(`${known.name}: ${known.row.refused}`);
-      reply = await this.#answer(known.name, known.row, message);
+      if ('refused' in known.row) {
+        if (known.row.answer === undefined) throw refused(`${known.name}: ${known.row.refused}`);
+        reply = { body: encodeU64(known.row.answer) };
+      } else {
+        reply = await this.#answer(known.name, known.row, message);
+      }
     } catch (cause) {
       reply = this.#failure(row, message, fromNative(cause));
     }
-    if (reply !== undefined) await this.#connection.reply(message.request, reply);
+    if (reply === undefined) return;
+    try {
+      await this.#connection.reply(message.request, reply.body, reply.fd);
+    } finally {
+      reply.fd?.close();
+    }
   }
 
-  /** Checks what the row says, handles the request, and returns the body of the reply, if there is one. */
-  async #answer(name: string, row: RequestRow, message: Message): Promise<Buffer | undefined> {
+  /** Checks what the row says, handles the request, and returns the reply, if there is one. */
+  async #answer(name: string, row: RequestRow, message: Message): Promise<Reply | undefined> {
     this.#checkState(name, row);
     const value = row.body.decode(message.body);
-    const wanted = row.fds.count(value);
-    if (message.fds.length !== wanted) {
-      const detail = `${name} with ${message.fds.length} descriptors, not ${wanted}`;
+    if (!row.fds.fits(message.fds.length, value)) {
+      const detail = `${name} with ${message.fds.length} descriptors, not ${row.fds.name}`;
       throw new VirtioFsError('ERR_VIRTIOFS_PEER_FDS', { detail });
     }
     const result = await row.handle(this, value, message.fds);
-    if (row.reply !== 'none') return (REPLY_ENCODERS[row.reply] as (value: unknown) => Buffer)(result);
+    if (row.reply !== 'none') {
+      const body = (REPLY_ENCODERS[row.reply] as (value: unknown) => Buffer)(result);
+      return row.reply === 'inFlight' ? { body, fd: (result as ReplyValues['inFlight']).fd } : { body };
+    }
     // After the handler: User Mode Linux wants an answer to the very message that negotiates REPLY_ACK.
-    return this.#wantsAcknowledgement(message) ? encodeU64(0n) : undefined;
+    return this.#wantsAcknowledgement(message) ? { body: encodeU64(0n) } : undefined;
   }
 
   /** The reply that says "failed", nothing if the request can be ignored, or else the end of the session. */
-  #failure(row: RequestRow | undefined, message: Message, error: VirtioFsError): Buffer | undefined {
-    if (row?.fault === 'empty') return Buffer.alloc(0);
+  #failure(row: RequestRow | undefined, message: Message, error: VirtioFsError): Reply | undefined {
+    if (row?.fault === 'empty') return { body: Buffer.alloc(0) };
     const own = row !== undefined && row.reply !== 'none';
-    if (!own && this.#wantsAcknowledgement(message)) return encodeU64(1n);
+    if (!own && this.#wantsAcknowledgement(message)) return { body: encodeU64(1n) };
     if (row?.fault === 'ignore') return undefined;
     throw error;
   }
@@ -253,30 +273,6 @@ export class Session {
 
   #wantsAcknowledgement(message: Message): boolean {
     return message.needReply && hasBit(this.#negotiated, PROTOCOL_FEATURES.REPLY_ACK);
-  }
-
-  /** Pauses all rings, makes the changes, and resumes all rings even if one cannot be. */
-  async #changeAllRings(change: ((ring: Vring) => void) | undefined, then: () => void): Promise<void> {
-    await Promise.all(this.#rings.map((ring) => ring.pause()));
-    for (const ring of this.#rings) change?.(ring);
-    then();
-    const resumed = await Promise.allSettled(this.#rings.map((ring) => ring.resume(this.#memory)));
-    for (const result of resumed) if (result.status === 'rejected') throw result.reason;
-  }
-
-  #ring(index: number): Vring {
-    const ring = this.#rings[index];
-    if (ring === undefined) throw badValue(`ring ${index}; there are ${this.#rings.length}`);
-    return ring;
-  }
-}
-
-function mapTable(regions: readonly MemoryTableRegion[], fds: readonly OwnedFd[]): GuestMemory {
-  try {
-    return GuestMemory.fromFds(regions.map((region, i) => ({ ...region, fd: (fds[i] as OwnedFd).number })));
-  } catch (cause) {
-    if (!(cause instanceof VirtioFsError) || cause.code !== 'ERR_VIRTIOFS_MEMORY_INVALID') throw cause;
-    throw new VirtioFsError('ERR_VIRTIOFS_PEER_VALUE', { detail: cause.message, cause });
   }
 }
 

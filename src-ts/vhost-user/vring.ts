@@ -12,6 +12,8 @@ import type { GuestMemory } from '../guest-memory.js';
 import type { OwnedFd } from '../owned-fd.js';
 import { isQueueSize, ringBytes } from '../queue-setup.js';
 import type { VringAddresses } from './bodies.js';
+import type { InFlightRegion } from './in-flight.js';
+import { VRING_FLAG_LOG } from './protocol.js';
 
 /** Errors of starting a queue that mean: the peer's values are wrong. */
 const PEER_FAULTS = new Set(['ERR_VIRTIOFS_MEMORY_RANGE', 'ERR_VIRTIOFS_QUEUE_SETUP_INVALID']);
@@ -28,7 +30,12 @@ export class Vring {
   /** Present while the ring is started. */
   #kick: OwnedFd | undefined;
   #call: OwnedFd | undefined;
+  #err: OwnedFd | undefined;
   #running = false;
+  /** What the running queue was started with. */
+  #place: Place | undefined;
+  /** The queue has failed, and has not been started since. */
+  broken = false;
 
   constructor(backend: FsBackend, index: number) {
     this.#backend = backend;
@@ -77,6 +84,51 @@ export class Vring {
     if (this.#running) await this.#backend.setQueueCall(this.index, call?.number);
   }
 
+  /** Replaces how the frontend hears that the ring is broken, also while it runs. Takes over the descriptor. */
+  async setErr(err: OwnedFd | undefined): Promise<void> {
+    const before = this.#err;
+    this.#err = err;
+    before?.close();
+    if (!this.#running) return;
+    await this.#backend.changeQueue(this.index, (device) => device.setErr(this.index, err?.number ?? -1));
+  }
+
+  /** Takes over addresses that differ in nothing but the log, if the queue runs; false: it must be paused for them. */
+  async relog(addresses: VringAddresses): Promise<boolean> {
+    const before = this.#addresses;
+    if (!this.#running || before === undefined) return false;
+    for (const part of ['descTable', 'availRing', 'usedRing'] as const) {
+      if (before[part] !== addresses[part]) return false;
+    }
+    this.#addresses = addresses;
+    const log = usedLog(addresses);
+    await this.#backend.changeQueue(this.index, (device) => device.setUsedLog(this.index, log));
+    return true;
+  }
+
+  /**
+   * Goes on in a memory that has a region more or less. A ring that is not in it stops, or is not started, until it is
+   * in a later one.
+   */
+  async switchMemory(memory: GuestMemory, inFlight: InFlightRegion | undefined): Promise<void> {
+    const place = this.#placeIn(memory);
+    if (this.#running && place !== undefined && samePlace(place, this.#place)) {
+      await this.#backend.changeQueue(this.index, (device) => device.setMemory(this.index, memory.handle()));
+      return;
+    }
+    await this.pause();
+    if (place !== undefined) await this.resume(memory, inFlight);
+  }
+
+  #placeIn(memory: GuestMemory): Place | undefined {
+    if (this.#size === undefined || this.#addresses === undefined) return undefined;
+    try {
+      return translate(this.#addresses, this.#size, memory);
+    } catch {
+      return undefined;
+    }
+  }
+
   /** Stops the queue if it runs, and keeps its indices. */
   async pause(): Promise<void> {
     if (!this.#running) return;
@@ -87,16 +139,19 @@ export class Vring {
   }
 
   /** Starts the queue if everything is there. Rejects with ERR_VIRTIOFS_PEER_VALUE if something of it is wrong. */
-  async resume(memory: GuestMemory | undefined): Promise<void> {
+  async resume(memory: GuestMemory | undefined, inFlight: InFlightRegion | undefined): Promise<void> {
     const [size, addresses, kick] = [this.#size, this.#addresses, this.#kick];
     if (this.#running || !this.#enabled) return;
     if (size === undefined || addresses === undefined || kick === undefined || memory === undefined) return;
     try {
-      const notifiers = { kick: kick.number, call: this.#call?.number };
+      const notifiers = { kick: kick.number, call: this.#call?.number, err: this.#err?.number };
       const position = { nextAvail: this.#nextAvail, nextUsed: this.#nextUsed };
-      const ring = { size, ...translate(addresses, size, memory) };
-      await this.#backend.startQueue(this.index, { ...ring, ...position, ...notifiers }, memory);
+      const place = translate(addresses, size, memory);
+      const records = { usedLog: usedLog(addresses), inFlight: inFlight?.partOf(this.index, size) };
+      await this.#backend.startQueue(this.index, { size, ...place, ...position, ...notifiers, ...records }, memory);
       this.#running = true;
+      this.#place = place;
+      this.broken = false;
     } catch (cause) {
       if (!(cause instanceof VirtioFsError) || !PEER_FAULTS.has(cause.code)) throw cause;
       const detail = `ring ${this.index}: ${cause.message}`;
@@ -110,6 +165,9 @@ export class Vring {
     this.kick = undefined;
     this.#call?.close();
     this.#call = undefined;
+    this.#err?.close();
+    this.#err = undefined;
+    this.broken = false;
     this.#size = undefined;
     this.#addresses = undefined;
     this.#enabled = false;
@@ -117,8 +175,23 @@ export class Vring {
   }
 }
 
-/** Guest addresses of a ring's parts. Throws ERR_VIRTIOFS_MEMORY_RANGE. */
-function translate(addresses: VringAddresses, size: number, memory: GuestMemory) {
+/** Guest addresses of a ring's parts. */
+interface Place {
+  readonly descTable: bigint;
+  readonly availRing: bigint;
+  readonly usedRing: bigint;
+}
+
+function samePlace(a: Place, b: Place | undefined): boolean {
+  return a.descTable === b?.descTable && a.availRing === b.availRing && a.usedRing === b.usedRing;
+}
+
+function usedLog({ flags, log }: VringAddresses): bigint | undefined {
+  return (flags & VRING_FLAG_LOG) === 0 ? undefined : log;
+}
+
+/** Throws ERR_VIRTIOFS_MEMORY_RANGE. */
+function translate(addresses: VringAddresses, size: number, memory: GuestMemory): Place {
   const bytes = ringBytes(size);
   return {
     descTable: memory.translateFrontend(addresses.descTable, bytes.descTable),

@@ -343,10 +343,15 @@ conformance('files', (current) => {
     const handle = await harness.guest.fs.open('/sparse', 'r');
     for (const whence of [SEEK_DATA, SEEK_HOLE, SEEK_END, SEEK_SET]) {
       for (const offset of [0, 1, 1 << 20, (1 << 20) + 65_536, 3 << 20, (3 << 20) + 65_535, (3 << 20) + 65_536, 1e9]) {
-        await expectSame(
-          async () => Number(await handle.seek(offset, whence)),
-          () => python.lseek(harness.host('sparse'), offset, whence),
-        );
+        const size = (3 << 20) + 65_536;
+        const seek = async (): Promise<number> => Number(await handle.seek(offset, whence));
+        if (WRITEBACK && (whence === SEEK_DATA || whence === SEEK_HOLE)) {
+          // The host does not know what the guest has collected: all of the file is data.
+          if (offset >= size) await expectErrno('ENXIO', seek);
+          else expect(await seek()).toBe(whence === SEEK_DATA ? offset : size);
+        } else {
+          await expectSame(seek, () => python.lseek(harness.host('sparse'), offset, whence));
+        }
       }
     }
     await expectErrno('EINVAL', () => handle.seek(0, 77));

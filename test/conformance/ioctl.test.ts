@@ -11,8 +11,10 @@ import {
   FS_IOC_GET_ENCRYPTION_POLICY_EX,
   FS_IOC_MEASURE_VERITY,
   FS_IOC_SETFLAGS,
+  FOPEN,
   FUSE_ROOT_ID,
   INIT_FLAGS,
+  WRITE_CACHE,
 } from 'virtio-fs/testing';
 import { expectErrno, expectSame } from './support/compare.js';
 import { conformance } from './support/harness.js';
@@ -21,6 +23,8 @@ import { PythonOracle } from './support/python-oracle.js';
 const FS_NODUMP_FL = 0x40;
 const FS_NOATIME_FL = 0x80;
 const FS_IMMUTABLE_FL = 0x10;
+const FS_APPEND_FL = 0x20;
+const { O_APPEND, O_TRUNC, O_WRONLY } = fs.constants;
 
 let python: PythonOracle;
 beforeAll(() => {
@@ -152,6 +156,29 @@ conformance('ioctl', (current) => {
     prepare();
     for (const command of [0x541b, 0x5401, 0x4004_9409, 0x8008_7601, 0, 0xffff_ffff]) {
       for (const name of NAMES) await expectErrno('ENOTTY', () => ask(name, command, { data: u32(0), room: 64 }));
+    }
+  });
+
+  test('an append-only file is appended to, and nothing else', async () => {
+    const { guest, share } = current();
+    fs.writeFileSync(`${share}/log`, 'one ');
+    const { nodeId } = await guest.fuse.lookup(FUSE_ROOT_ID, 'log');
+    const before = (await ask('log', FS_IOC_GETFLAGS, { room: 4 })).readUInt32LE(0);
+    await ask('log', FS_IOC_SETFLAGS, { data: u32(before | FS_APPEND_FL) });
+    try {
+      await expectErrno('EPERM', () => guest.fuse.open(nodeId, O_WRONLY));
+      await expectErrno('EPERM', () => guest.fuse.open(nodeId, O_WRONLY | O_APPEND | O_TRUNC));
+      const { fh, openFlags } = await guest.fuse.open(nodeId, O_WRONLY | O_APPEND);
+      // A guest must not collect what is written.
+      expect(openFlags & FOPEN.DIRECT_IO).not.toBe(0);
+      await guest.fuse.write(nodeId, fh, 0, Buffer.from('two'), { flags: O_APPEND });
+      // A page from a guest's cache has its own place, and must not land at the end.
+      await expectErrno('EPERM', () => guest.fuse.write(nodeId, fh, 0, Buffer.from('x'), { writeFlags: WRITE_CACHE }));
+      await guest.fuse.release(nodeId, fh);
+      expect(fs.readFileSync(`${share}/log`, 'utf8')).toBe('one two');
+    } finally {
+      await ask('log', FS_IOC_SETFLAGS, { data: u32(before) });
+      await guest.fuse.forget(nodeId, 1n);
     }
   });
 });

@@ -20,14 +20,14 @@ const USER = { uid: 1234, gid: 1234 };
 const FOREIGN_GROUP = 77;
 
 /** Files with these modes that everybody may write, in both directories. */
-function fixture(harness: Harness, modes = MODES): string[] {
+function fixture(harness: Harness, modes = MODES, group = FOREIGN_GROUP): string[] {
   fs.chmodSync(harness.root, 0o755);
   harness.prepare((directory) => {
     fs.chmodSync(directory, 0o777);
     for (const mode of modes) {
       const file = `${directory}/${mode.toString(8)}`;
       fs.writeFileSync(file, 'content');
-      fs.chownSync(file, 0, FOREIGN_GROUP);
+      fs.chownSync(file, 0, group);
       fs.chmodSync(file, mode);
     }
   });
@@ -41,9 +41,10 @@ onlyRoot('privileges', () => {
       who: typeof USER,
       guest: (nodeId: bigint, kill: boolean, name: string) => Promise<void>,
       host: (file: string) => Promise<unknown>,
+      group = FOREIGN_GROUP,
     ): Promise<void> => {
       const harness = current();
-      for (const name of fixture(harness)) {
+      for (const name of fixture(harness, MODES, group)) {
         const { nodeId } = await harness.guest.fuse.lookup(FUSE_ROOT_ID, name);
         await guest(nodeId, who !== ROOT, name);
         await harness.guest.fuse.forget(nodeId, 1n);
@@ -72,6 +73,75 @@ onlyRoot('privileges', () => {
           await guest.fuse.release(nodeId, fh);
         },
         (file) => oracle.runAs(who, 'write', file, 'more'),
+      );
+    });
+
+    test.each([
+      ['the group of the device', 0],
+      ["the writer's own group", USER.gid],
+    ])('a write by a user to files of %s', async (_title, group) => {
+      const { guest } = current();
+      await onEach(
+        USER,
+        async (nodeId) => {
+          const { fh } = await guest.fuse.open(nodeId, O_WRONLY, USER);
+          await guest.fuse.write(nodeId, fh, 0, Buffer.from('more'), { ...USER, writeFlags: WRITE_KILL_SUIDGID });
+          await guest.fuse.release(nodeId, fh);
+        },
+        (file) => oracle.runAs(USER, 'write', file, 'more'),
+        group,
+      );
+    });
+
+    test.each([
+      ['root', ROOT],
+      ['a user', USER],
+    ])('fallocate by %s', async (_title, who) => {
+      const { guest } = current();
+      await onEach(
+        who,
+        async (nodeId) => {
+          const { fh } = await guest.fuse.open(nodeId, O_RDWR, who);
+          await guest.fuse.fallocate(nodeId, fh, 0, 0, 100, who);
+          await guest.fuse.release(nodeId, fh);
+        },
+        (file) => oracle.runAs(who, 'fallocate', file, 0, 0, 100),
+      );
+    });
+
+    test.each([
+      ['root', ROOT],
+      ['a user', USER],
+    ])('copy_file_range by %s', async (_title, who) => {
+      const harness = current();
+      const { guest } = harness;
+      harness.prepare((directory) => {
+        fs.writeFileSync(`${directory}/source`, 'copied');
+        fs.chmodSync(`${directory}/source`, 0o666);
+      });
+      const source = await guest.fuse.lookup(FUSE_ROOT_ID, 'source');
+      const from = { nodeId: source.nodeId, fh: (await guest.fuse.open(source.nodeId, O_RDWR)).fh, offset: 0 };
+      await onEach(
+        who,
+        async (nodeId) => {
+          const { fh } = await guest.fuse.open(nodeId, O_RDWR, who);
+          expect(await guest.fuse.copyFileRange(from, { nodeId, fh, offset: 0 }, 6, who)).toBe(6n);
+          await guest.fuse.release(nodeId, fh);
+        },
+        (file) => oracle.runAs(who, 'copy_file_range', harness.host('source'), '0', file, '0', '6', 0, 0),
+      );
+      await guest.fuse.release(from.nodeId, from.fh);
+      await guest.fuse.forget(from.nodeId, 1n);
+    });
+
+    test('a SETATTR that sets nothing is a chown(2) without ids', async () => {
+      const { guest } = current();
+      await onEach(
+        ROOT,
+        async (nodeId) => {
+          await guest.fuse.setattr(nodeId, {}, ROOT);
+        },
+        (file) => oracle.runAs(ROOT, 'chown', file, -1, -1),
       );
     });
 

@@ -13,8 +13,8 @@ import { OTHER_OUTPUT, type Transcript, listChecks, parseTranscript, withDiffere
 const RUN_TIMEOUT_MS = 600_000;
 const DISK_MIB = 512;
 
-export function describeChecks(name: guests.GuestName, config?: string): void {
-  describeWith([name, 'debian-tree'], `${name} finds on the share (${config ?? 'default configuration'})`, () => {
+export function describeChecks(name: guests.GuestName, config = ''): void {
+  describeWith([name, 'debian-tree'], `${name} finds on the share (${config || 'default configuration'})`, () => {
     const checks = listChecks();
     let served: ServedGuest;
     let local: Transcript;
@@ -42,7 +42,7 @@ export function describeChecks(name: guests.GuestName, config?: string): void {
       test(`${group}: ${names.length} checks with the results of a local file system`, () => {
         const expected = local.get(group) ?? {};
         expect(Object.keys(expected)).toEqual(names);
-        expect(share.get(group)).toEqual(withDifferences(group, expected, DIFFERENCES, name));
+        expect(share.get(group)).toEqual(withDifferences(group, expected, DIFFERENCES, { guest: name, config }));
       });
     }
 

@@ -66,8 +66,8 @@ export class Daemon {
     });
   }
 
-  /** Starts the command and waits for the line that says that it is ready. */
-  static async start(
+  /** Starts the command, without a sandbox. */
+  static start(
     socketPath: string,
     tag: string,
     share: string,
@@ -75,7 +75,12 @@ export class Daemon {
   ): Promise<Daemon> {
     const place = ['--socket-path', socketPath, '--tag', tag, '--shared-dir', share];
     const cfg = config === undefined ? [] : ['--cfg', config];
-    const daemon = new Daemon([...place, ...cfg, '--disable-sandbox'], descriptors);
+    return Daemon.startWith([...place, ...cfg, '--disable-sandbox'], descriptors);
+  }
+
+  /** Starts the command with these arguments and waits for the line that says that it is ready. */
+  static async startWith(args: readonly string[], descriptors?: number): Promise<Daemon> {
+    const daemon = new Daemon(args, descriptors);
     const line = new Promise<true>((resolve) => daemon.#process.stdout.once('data', () => resolve(true)));
     const timeout = delay(READY_TIMEOUT_MS, undefined, { ref: false });
     if ((await Promise.race([line, timeout, daemon.#ended])) !== true) {
@@ -87,7 +92,7 @@ export class Daemon {
 
   /** What the process holds now. */
   resources(): Resources {
-    const proc = `/proc/${this.#process.pid}`;
+    const proc = `/proc/${this.#servingPid()}`;
     const descriptors: Record<string, number> = {};
     for (const fd of readdirSync(`${proc}/fd`).sort()) {
       const link = unlessGone(() => readlinkSync(`${proc}/fd/${fd}`));
@@ -112,7 +117,14 @@ export class Daemon {
   }
 
   #proc(file: string): string {
-    return readFileSync(`/proc/${this.#process.pid}/${file}`, 'utf8');
+    return readFileSync(`/proc/${this.#servingPid()}/${file}`, 'utf8');
+  }
+
+  /** The process that serves: the child of the one that was started, where that had a mount namespace to make. */
+  #servingPid(): number {
+    const { pid } = this.#process;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+    return Number(children.split(' ')[0] || pid);
   }
 
   /** The same once nothing is under way, or after a while in any case: a guest that has just gone is forgotten by then. */

@@ -20,6 +20,8 @@ export interface Difference {
   readonly check: string;
   /** Guests that differ; all, if not given. */
   readonly guests?: readonly GuestName[];
+  /** What stands in the configurations of the shares that differ; all, if not given. */
+  readonly config?: string;
   /** The result on the share. */
   readonly share: string;
   readonly reason: string;
@@ -69,12 +71,13 @@ export function withDifferences(
   group: string,
   local: Results,
   differences: readonly Difference[],
-  guest: GuestName,
+  served: { readonly guest: GuestName; readonly config: string },
 ): Results {
   const expected: Record<string, string> = { ...local };
-  for (const { check, guests, share } of differences) {
+  for (const { check, guests, config, share } of differences) {
     const divided = divide(check);
-    if (divided.group === group && (guests === undefined || guests.includes(guest))) expected[divided.name] = share;
+    const applies = (guests?.includes(served.guest) ?? true) && served.config.includes(config ?? '');
+    if (divided.group === group && applies) expected[divided.name] = share;
   }
   return expected;
 }

@@ -1,3 +1,3 @@
 import { describeGuest } from './guest-suite.js';
 
-describeGuest('uml-sid');
+describeGuest('uml-sid', { archived: 10_000 });

@@ -6,7 +6,7 @@ import path from 'node:path';
 /** Version of the manifest's layout; scripts/guests.mjs writes it. */
 const FORMAT = 2;
 
-export type GuestName = 'uml-6.1' | 'uml-6.12' | 'uml-sid' | 'qemu-6.1';
+export type GuestName = 'uml-6.1' | 'uml-6.12' | 'uml-sid' | 'qemu-6.1' | 'qemu-10' | 'qemu-11';
 /** What the cache holds beside kernels. */
 export type ResourceName = GuestName | 'debian-tree';
 
@@ -29,6 +29,10 @@ export interface UmlKernel extends InstalledKernel {
 export interface QemuKernel extends InstalledKernel {
   readonly kind: 'qemu';
   readonly emulator: string;
+  /** What a QEMU that is not this machine's brings: directories. */
+  readonly libraries?: string;
+  readonly firmware?: string;
+  readonly emulatorModules?: string;
   readonly image: string;
 }
 

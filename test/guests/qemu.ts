@@ -20,7 +20,12 @@ export function qemuCommand(kernel: QemuKernel, context: BootContext): GuestComm
     ...['-device', `vhost-user-fs-pci,chardev=fs,tag=${context.tag}`],
     ...['-serial', 'stdio', '-kernel', kernel.image, '-initrd', context.initrd, '-append', append],
   ];
-  return { command: kernel.emulator, args };
+  const { emulator, libraries, firmware, emulatorModules } = kernel;
+  if (libraries === undefined || firmware === undefined || emulatorModules === undefined) {
+    return { command: emulator, args };
+  }
+  const environment = [`LD_LIBRARY_PATH=${libraries}`, `QEMU_MODULE_DIR=${emulatorModules}`];
+  return { command: 'env', args: [...environment, emulator, '-L', firmware, ...args] };
 }
 
 export async function bootQemu(name: GuestName, options: BootOptions): Promise<Guest> {

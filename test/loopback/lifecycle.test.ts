@@ -160,3 +160,22 @@ test('a process ends by itself when guest and backend are closed', () => {
   expect(output).toBe('closed\n');
   expect(fs.readFileSync(`${share}/file`, 'utf8')).toBe('from a child');
 });
+
+test('latencies are measured for every request, also for those that a pool answers, and only if asked for', async () => {
+  for (const measureLatency of [false, true]) {
+    const backend = new FsBackend({ tag: 'life', sharedDir: share, measureLatency });
+    const guest = await LoopbackGuest.boot(backend);
+    const file = await guest.fs.open(`/measured-${measureLatency}`, 'w');
+    await file.sync();
+    await file.close();
+    const operations = backend.stats().operations.filter(({ name }) => ['CREATE', 'FSYNC'].includes(name));
+    expect(operations.map(({ name }) => name).sort()).toEqual(['CREATE', 'FSYNC']);
+    for (const { count, latency } of operations) {
+      if (!measureLatency) expect(latency).toBeUndefined();
+      else expect(latency?.classes.reduce((sum, each) => sum + each.count, 0)).toBe(count);
+      if (measureLatency) expect(latency?.meanUs).toBeGreaterThan(0);
+    }
+    await guest.close();
+    await backend.close();
+  }
+});

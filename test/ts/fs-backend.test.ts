@@ -1,7 +1,7 @@
 import { describe, expect, jest, test } from '@jest/globals';
 import { FsBackend, GuestMemory, type FsBackendOptions, type QueueSetup } from 'virtio-fs';
 import { systemError } from './support/fake-sockets.js';
-import { config, nativeOptions } from './support/internal.js';
+import { config, nativeOptions, stats } from './support/internal.js';
 import { codeOf, settle, useFakeBinding } from './support/with-fake.js';
 
 const fake = useFakeBinding();
@@ -14,6 +14,7 @@ function makeMemory(): GuestMemory {
   return GuestMemory.allocate([{ guestAddress: 0n, size: 1 << 20 }]);
 }
 
+const maskOf = (...bits: number[]): bigint => bits.reduce((mask, bit) => mask | (1n << BigInt(bit)), 0n);
 const RING = { size: 128, descTable: 0x1000n, availRing: 0x2000n, usedRing: 0x3000n } as const;
 const SETUP: QueueSetup = { ...RING, kick: 10, call: 11 };
 
@@ -25,8 +26,11 @@ describe('the device', () => {
       ...nativeOptions.nativeShareOptions(config.parseConfig(text)),
       tag: 'work',
       sharedDir: '/srv',
+      sessionFd: -1,
       requestQueues: 3,
       poolThreads: 4,
+      measureLatency: false,
+      confinement: { seccomp: 'none', landlock: false, capabilities: undefined },
       entryTimeoutMs: 500,
       attrTimeoutMs: 500,
       negativeTimeoutMs: 2000,
@@ -48,7 +52,7 @@ describe('the device', () => {
     const backend = makeBackend({ requestQueues: 4 });
     expect(backend.maxQueueNum).toBe(5);
     expect(backend.features).toBe((1n << 28n) | (1n << 29n) | (1n << 30n) | (1n << 32n));
-    expect(backend.protocolFeatures).toBe((1n << 0n) | (1n << 3n) | (1n << 5n) | (1n << 9n) | (1n << 13n));
+    expect(backend.protocolFeatures).toBe(maskOf(0, 1, 3, 5, 9, 12, 13, 15, 16));
     expect(backend.unmapGuestMemoryOnFork).toBe(false);
   });
 
@@ -72,6 +76,23 @@ describe('the device', () => {
       handles: 7,
       runningQueues: [],
     });
+  });
+
+  test('latencies, if they are measured', () => {
+    const backend = makeBackend({ measureLatency: true });
+    expect(fake.current.device.options.measureLatency).toBe(true);
+    // The fake's three milliseconds for two requests; a class without requests is left out, the last has no bound.
+    const latency = {
+      meanUs: 1500,
+      classes: [
+        { belowUs: 2.048, count: 1 },
+        { belowUs: Infinity, count: 1 },
+      ],
+    };
+    expect(backend.stats().operations).toEqual([{ name: 'LOOKUP', opcode: 1, count: 2, errors: 1, latency }]);
+    expect(stats.latencyWithin(latency, 0.5)).toBe(2.048);
+    expect(stats.latencyWithin(latency, 0.51)).toBe(Infinity);
+    expect(stats.latencyWithin({ meanUs: 0, classes: [] }, 0.5)).toBe(0);
   });
 
   test('snapshot and restore say that they are not supported', async () => {
@@ -123,7 +144,11 @@ describe('startQueue', () => {
     backend.ackFeatures(1n << 29n);
     const started = backend.startQueue(1, { ...SETUP, nextAvail: 7 }, makeMemory());
     expect(fake.current.device.started).toEqual([
-      { ...RING, index: 1, nextAvail: 7, nextUsed: -1, features: 1n << 29n, kick: 10, call: 11 },
+      {
+        ...{ ...RING, index: 1, nextAvail: 7, nextUsed: -1, features: 1n << 29n, kick: 10, call: 11 },
+        // What only vhost-user gives.
+        ...{ err: -1, usedLog: undefined, inFlight: undefined },
+      },
     ]);
     await started;
     expect(backend.stats().runningQueues).toEqual([1]);

@@ -6,17 +6,29 @@ import fs = require('node:fs');
 import os = require('node:os');
 import path = require('node:path');
 import { afterEach, beforeEach, describe, expect } from '@jest/globals';
-import { FsBackend, type ConfigObject } from 'virtio-fs';
+import { FsBackend, type ConfigObject, type ConfineThreadsOptions, type Policy } from 'virtio-fs';
 import { LoopbackGuest, type LoopbackOptions } from 'virtio-fs/testing';
 
 export interface Variant {
   readonly name: string;
   readonly requestQueues: number;
   readonly guest: LoopbackOptions;
+  readonly confineThreads?: ConfineThreadsOptions;
 }
 
+/**
+ * A system call that is not on the list of the threads ends the process. The capabilities are those that some operation
+ * needs here besides the usual ones: attributes of other namespaces than user.*, the immutable flag.
+ */
+const CONFINED: ConfineThreadsOptions = { seccomp: 'kill', capabilities: '+sys_admin:+linux_immutable' };
+
 const ALL_VARIANTS: readonly Variant[] = [
-  { name: 'threads on shared memory, 1 request queue', requestQueues: 1, guest: { memory: 'shared' } },
+  {
+    name: 'confined threads on shared memory, 1 request queue',
+    requestQueues: 1,
+    guest: { memory: 'shared' },
+    confineThreads: CONFINED,
+  },
   { name: 'threads on shared memory, 3 request queues', requestQueues: 3, guest: { memory: 'shared' } },
   { name: 'pumped on borrowed memory, 1 request queue', requestQueues: 1, guest: { memory: 'borrowed' } },
   { name: 'pumped on borrowed memory, 3 request queues', requestQueues: 3, guest: { memory: 'borrowed' } },
@@ -27,10 +39,14 @@ const CONFIG = JSON.parse(process.env['VIRTIO_FS_CONFORMANCE_CONFIG'] ?? '{}') a
 /** The guest is told to collect writes: it alone knows then where a file ends, and the device opens for reading too. */
 export const WRITEBACK = CONFIG.writeback === true;
 
-/** All ways to drive a backend; under a sanitizer two that differ most; with each of many configurations one. */
+/**
+ * All ways to drive a backend; under AddressSanitizer two that differ most; under ThreadSanitizer one with threads of
+ * its own; with each of many configurations one.
+ */
 function chosenVariants(): readonly Variant[] {
-  if (Object.keys(CONFIG).length > 0) return ALL_VARIANTS.slice(1, 2);
-  return process.env['VIRTIO_FS_SANITIZER'] === undefined ? ALL_VARIANTS : ALL_VARIANTS.slice(1, 3);
+  const sanitizer = process.env['VIRTIO_FS_SANITIZER'];
+  if (Object.keys(CONFIG).length > 0 || sanitizer === 'tsan') return ALL_VARIANTS.slice(1, 2);
+  return sanitizer === undefined ? ALL_VARIANTS : ALL_VARIANTS.slice(1, 3);
 }
 
 export const VARIANTS = chosenVariants();
@@ -45,8 +61,8 @@ export class Harness {
   readonly variant: Variant;
   readonly #guests: LoopbackGuest[] = [];
 
-  /** `config`: what a suite is about. */
-  constructor(variant: Variant, config: ConfigObject = {}) {
+  /** `config` and `policy`: what a suite is about. */
+  constructor(variant: Variant, config: ConfigObject = {}, policy?: Policy) {
     this.variant = variant;
     // Real path: the tests compare paths.
     this.root = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'virtio-fs-conformance-')));
@@ -59,6 +75,8 @@ export class Harness {
       sharedDir: this.share,
       requestQueues: variant.requestQueues,
       config: { ...CONFIG, ...config },
+      confineThreads: variant.confineThreads ?? false,
+      ...(policy === undefined ? {} : { policy }),
     });
   }
 
@@ -98,19 +116,20 @@ export class Harness {
   }
 }
 
-/** Declares a suite for each variant. The guest is booted with `options` before each test, on a share as configured. */
+/** Declares a suite for each variant. The guest is booted with `options` before each test, on a share as configured and ruled. */
 export function conformance(
   title: string,
   suite: (current: () => Harness, variant: Variant) => void,
   options: LoopbackOptions = {},
   config: ConfigObject = {},
+  policy?: Policy,
 ): void {
   describe.each(VARIANTS.map((variant) => [variant.name, variant] as const))(`${title}: %s`, (_name, variant) => {
     let harness: Harness;
     beforeEach(async () => {
       // The guest's processes and the oracle must have the same.
       process.umask(0o022);
-      harness = new Harness(variant, config);
+      harness = new Harness(variant, config, policy);
       await harness.boot(options);
     });
     afterEach(() => harness.end());

@@ -220,7 +220,17 @@ export class PythonOracle {
   /** One of the calls below as somebody else, in a process of its own. Needs root. */
   runAs(
     { uid, gid, groups = [], umask = 0o022 }: Identity,
-    call: 'write' | 'open' | 'mkdir' | 'truncate' | 'chown' | 'mknod' | 'setxattr' | 'listxattr',
+    call:
+      | 'write'
+      | 'open'
+      | 'mkdir'
+      | 'truncate'
+      | 'chown'
+      | 'mknod'
+      | 'setxattr'
+      | 'listxattr'
+      | 'fallocate'
+      | 'copy_file_range',
     ...args: (string | number)[]
   ): Promise<unknown> {
     return this.#call('run_as', uid, gid, groups, umask, call, args);

@@ -116,7 +116,8 @@ def _(directory):
     parent = inheriting(directory)
     os.mkdir(f'{parent}/directory', 0o777)
     write(f'{parent}/file', b'x', 0o666)
-    return as_user(lambda: [attempt(write, f'{parent}/directory/his'), attempt(os.truncate, f'{parent}/file', 0)])
+    made = as_user(lambda: [attempt(write, f'{parent}/directory/his'), attempt(os.truncate, f'{parent}/file', 0)])
+    return [os.path.basename(made[0]), *made[1:]]
 
 
 @check('acl', 'an unnamed file inherits')

@@ -89,10 +89,13 @@ def _(directory):
 def _(directory):
     path = write(f'{directory}/file', b'first')
     seen = [set_flags(path, APPEND), flags_of(path), attempt(os.open, path, os.O_WRONLY), attempt(os.truncate, path, 0)]
-    with Descriptor(path, os.O_WRONLY | os.O_APPEND) as fd:
-        seen.append(attempt(os.write, fd, b' second'))
-    seen += [attempt(os.unlink, path), read(path)]
-    return seen + [set_flags(path, 0)]
+    try:
+        with Descriptor(path, os.O_WRONLY | os.O_APPEND) as fd:
+            seen.append(attempt(os.write, fd, b' second'))
+        seen += [attempt(os.unlink, path), read(path)]
+    finally:
+        seen.append(set_flags(path, 0))
+    return seen
 
 
 @check('ioctl', 'an immutable directory')

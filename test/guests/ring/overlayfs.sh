@@ -35,6 +35,8 @@ with open(\"merged/big\", \"r+b\") as file:
     memory[0:4] = b\"MAPS\"
     memory.flush()
 "; [ "$(head -c 4 merged/big)" = MAPS ]'
+# Longer than the guest remembers a name: what was copied up is looked up again.
+check 'what was copied up is still there later' sh_ 'sleep 2; cat merged/big >/dev/null; stat merged/file; echo over >merged/later; mv merged/later merged/file; [ "$(cat merged/file)" = over ]'
 check 'each name once' is "$(ls -A merged | tr '\n' ' ')" 'big file gone link moved new renamed replaced '
 check unmount umount merged
 check 'mount again' mount -t overlay overlay -o "$options" merged

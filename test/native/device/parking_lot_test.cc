@@ -76,6 +76,14 @@ std::string abandoned(int unique, int reason) {
   return "abandoned " + std::to_string(unique) + " with " + std::to_string(reason);
 }
 
+// And whoever was abandoned has been told: that happens under the lot's lock, which add_to() takes.
+bool comes_to_hold(ParkingLot& lot, std::size_t tasks) {
+  const bool so = eventually([&] { return lot.size() == tasks; });
+  fuse::Counters::Snapshot sum;
+  lot.add_to(sum);
+  return so;
+}
+
 TEST(ParkingLot, task_is_tried_until_it_succeeds) {
   Log log;
   ParkingLot lot("test", &nothing_to_prepare);
@@ -84,7 +92,7 @@ TEST(ParkingLot, task_is_tried_until_it_succeeds) {
   EXPECT_EQ(lot.size(), 1U);
   EXPECT_TRUE(eventually([&] { return task.tries > 3; })) << "nobody told that it is free, and yet it must be seen";
   task.free = true;
-  EXPECT_TRUE(eventually([&] { return lot.size() == 0; }));
+  EXPECT_TRUE(comes_to_hold(lot, 0));
   EXPECT_EQ(log.all(), (Lines{"done 2"}));
   fuse::Counters::Snapshot sum;
   lot.add_to(sum);
@@ -113,7 +121,7 @@ TEST(ParkingLot, tasks_are_tried_in_order_of_arrival) {
   reached.wait();
   for (Task& task : tasks) task.free = true;
   gate.count_down();
-  EXPECT_TRUE(eventually([&] { return lot.size() == 0; }));
+  EXPECT_TRUE(comes_to_hold(lot, 0));
   EXPECT_EQ(log.all(), (Lines{"done 2", "done 4", "done 6", "done 8"}));
 }
 
@@ -126,7 +134,7 @@ TEST(ParkingLot, unpark_tries_the_tasks_of_that_node_at_once) {
   here.free = true;
   const auto before = std::chrono::steady_clock::now();
   lot.unpark(1);
-  EXPECT_TRUE(eventually([&] { return lot.size() == 0; }));
+  EXPECT_TRUE(comes_to_hold(lot, 0));
   // Not a proof that it was not the pause that ended; over many runs it would show.
   EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(5));
   EXPECT_EQ(log.all(), (Lines{"done 2"}));
@@ -140,10 +148,10 @@ TEST(ParkingLot, cancel_ends_the_task_of_that_number_alone) {
   lot.park(first, kOwner, false);
   lot.park(second, kOwner, false);
   lot.cancel(4);
-  EXPECT_TRUE(eventually([&] { return lot.size() == 1; }));
+  EXPECT_TRUE(comes_to_hold(lot, 1));
   EXPECT_EQ(log.all(), (Lines{abandoned(4, EINTR)}));
   lot.cancel(2);
-  EXPECT_TRUE(eventually([&] { return lot.size() == 0; }));
+  EXPECT_TRUE(comes_to_hold(lot, 0));
 }
 
 TEST(ParkingLot, task_that_was_cancelled_before_it_came_does_not_wait) {
@@ -160,7 +168,7 @@ TEST(ParkingLot, task_that_was_cancelled_before_it_came_does_not_wait) {
   lot.park(second, kOwner, false);
   EXPECT_EQ(lot.size(), 1U);
   lot.cancel(4);
-  EXPECT_TRUE(eventually([&] { return lot.size() == 0; }));
+  EXPECT_TRUE(comes_to_hold(lot, 0));
 }
 
 TEST(ParkingLot, task_that_is_cancelled_while_it_is_tried_is_abandoned_once) {
@@ -172,7 +180,7 @@ TEST(ParkingLot, task_that_is_cancelled_while_it_is_tried_is_abandoned_once) {
     if (!cancelled.exchange(true)) lot.cancel(2);
   };
   lot.park(task, kOwner, false);
-  EXPECT_TRUE(eventually([&] { return lot.size() == 0; }));
+  EXPECT_TRUE(comes_to_hold(lot, 0));
   EXPECT_EQ(log.all(), (Lines{abandoned(2, EINTR)}));
   EXPECT_EQ(task.tries, 1);
 }
@@ -184,7 +192,7 @@ TEST(ParkingLot, task_that_succeeds_while_it_is_cancelled_has_succeeded) {
   task.free = true;
   task.during_try = [&] { lot.cancel(2); };
   lot.park(task, kOwner, false);
-  EXPECT_TRUE(eventually([&] { return lot.size() == 0; }));
+  EXPECT_TRUE(comes_to_hold(lot, 0));
   EXPECT_EQ(log.all(), (Lines{"done 2"}));
 }
 
@@ -210,10 +218,10 @@ TEST(ParkingLot, abandon_all_ends_the_tasks_of_one_queue_also_the_one_that_is_tr
   lot.abandon_all(kOwner, Errno(EAGAIN));
   EXPECT_EQ(log.all(), (Lines{abandoned(4, EAGAIN)}));
   gate.count_down();
-  EXPECT_TRUE(eventually([&] { return lot.size() == 1; }));
+  EXPECT_TRUE(comes_to_hold(lot, 1));
   EXPECT_EQ(log.all(), (Lines{abandoned(4, EAGAIN), abandoned(2, EAGAIN)}));
   lot.abandon_all(kOther, Errno(EAGAIN));
-  EXPECT_TRUE(eventually([&] { return lot.size() == 0; }));
+  EXPECT_TRUE(comes_to_hold(lot, 0));
 }
 
 TEST(ParkingLot, pumped_tasks_are_tried_and_ended_by_their_owner_alone) {
@@ -259,7 +267,7 @@ TEST(ParkingLot, thread_that_cannot_be_prepared_is_told_to_who_would_wait) {
   ParkingLot lot("test", &cannot_prepare);
   Task first(log, 2);
   lot.park(first, kOwner, false);
-  EXPECT_TRUE(eventually([&] { return lot.size() == 0; }));
+  EXPECT_TRUE(comes_to_hold(lot, 0));
   Task second(log, 4);
   lot.park(second, kOwner, false);
   EXPECT_EQ(log.all(), (Lines{abandoned(2, ENOLCK), abandoned(4, ENOLCK)}));
@@ -287,7 +295,7 @@ TEST(ParkingLot, threads_that_park_cancel_unpark_and_abandon_at_once_lose_no_tas
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_TRUE(eventually([&] { return lot.size() == 0; }));
+  EXPECT_TRUE(comes_to_hold(lot, 0));
 }
 
 // --- behind a real queue

@@ -152,6 +152,8 @@ TEST(Worker, stop_finishes_what_is_in_flight_and_takes_nothing_new) {
   rig.begin_session();
   const std::uint64_t slow = rig.send(fsync_request());
   EXPECT_TRUE(eventually([&] { return service.fs.count("fsync") == 1; }));
+  // The pool has it, and the worker has seen that the ring is empty: a look that is under way would still take more.
+  EXPECT_TRUE(eventually([&] { return (rig.driver().used_flags() & virtio::abi::kUsedNoNotify) == 0; }));
   rig.worker().request_stop();
   rig.worker().request_stop();
   rig.send(getattr_request());

@@ -163,6 +163,39 @@ TEST_F(FuseServer, contents_that_change_while_being_served_were_copied_once) {
   EXPECT_EQ(client_.counters().operations[static_cast<std::size_t>(Opcode::kRename2)], 1U);
 }
 
+// --- how long requests take
+
+TEST_F(FuseServer, latencies_are_measured_only_if_asked_for) {
+  client_.call(getattr_request(1));
+  const auto slot = static_cast<std::size_t>(Opcode::kGetattr);
+  EXPECT_EQ(client_.counters().operations[slot], 1U);
+  EXPECT_EQ(client_.counters().latency_sums[slot], 0U);
+
+  Server measuring{fs_, ServerOptions{.measure_latency = true}};
+  FuseClient client{measuring};
+  client.begin_session();
+  client.call(getattr_request(1));
+  client.call(FuseRequest(static_cast<Opcode>(999)));
+  const auto counters = client.counters();
+  EXPECT_GT(counters.latency_sums[slot], 0U);
+  for (const std::size_t each : {slot, std::size_t{0}}) {
+    std::uint64_t measured = 0;
+    for (const std::uint64_t count : counters.latencies[each]) measured += count;
+    EXPECT_EQ(measured, counters.operations[each]) << "slot " << each;
+  }
+}
+
+TEST(Latency, classes_double_in_width_and_the_last_takes_the_rest) {
+  EXPECT_EQ(latency_class(0), 0U);
+  EXPECT_EQ(latency_class(1023), 0U);
+  EXPECT_EQ(latency_class(1024), 1U);
+  EXPECT_EQ(latency_class(2047), 1U);
+  EXPECT_EQ(latency_class(2048), 2U);
+  EXPECT_EQ(latency_class((1ULL << 32) - 1), 22U);
+  EXPECT_EQ(latency_class(1ULL << 32), 23U);
+  EXPECT_EQ(latency_class(~0ULL), 23U);
+}
+
 // --- READ and WRITE
 
 FuseRequest read_request(std::uint32_t size) {

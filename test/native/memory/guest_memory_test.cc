@@ -207,5 +207,66 @@ TEST(GuestBytesDeathTest, access_beyond_the_window_ends_the_process) {
   EXPECT_DEATH(static_cast<void>(window.load<std::uint8_t>(std::numeric_limits<std::size_t>::max())), "internal error");
 }
 
+// --- a region more or less
+
+TEST(GuestMemoryOfRegions, a_region_more_shares_what_is_mapped_and_outlives_the_memory_that_it_was_added_to) {
+  const FileMemory file;
+  auto before = file.map(4096, 0).value();
+  const auto after = before->with_region({GuestAddress{0x10000}, 4096, file.file.value().get(), 8192}).value();
+  EXPECT_EQ(after->region_count(), 2U);
+  EXPECT_EQ(before->region_count(), 1U);
+  EXPECT_EQ(after->region_bytes(0).data(), before->region_bytes(0).data());
+  EXPECT_EQ(after->region_fd(0), -1);
+  before.reset();
+  after->window(range(0x1000, 4)).value().store(0, std::uint32_t{7});
+  after->window(range(0x10000, 4)).value().store(0, std::uint32_t{8});
+  EXPECT_EQ(value_from<std::uint32_t>(after->region_bytes(0)), 7U);
+  EXPECT_EQ(value_from<std::uint32_t>(after->region_bytes(1)), 8U);
+}
+
+TEST(GuestMemoryOfRegions, a_region_that_overlaps_wraps_or_is_beyond_its_file_is_refused) {
+  const FileMemory file;
+  const auto memory = file.map(4096, 0).value();
+  const auto error = [&](std::uint64_t address, std::uint64_t size, std::uint64_t offset) {
+    const auto more = memory->with_region({GuestAddress{address}, size, file.file.value().get(), offset});
+    return more.ok() ? Errno(0) : more.error();
+  };
+  EXPECT_EQ(error(0x1fff, 4096, 0), Errno(EINVAL));
+  EXPECT_EQ(error(0x2000, 4096, 0), Errno(0));
+  EXPECT_EQ(error(0x2000, 16385, 0), Errno(EINVAL));
+  EXPECT_EQ(error(0x2000, 4096, 12289), Errno(EINVAL));
+  EXPECT_EQ(error(kTop - 100, 4096, 0), Errno(EINVAL));
+  EXPECT_EQ(error(0x2000, 0, 0), Errno(EINVAL));
+}
+
+TEST(GuestMemoryOfRegions, regions_are_removed_by_the_order_in_which_they_came) {
+  const FileMemory file;
+  const int fd = file.file.value().get();
+  const auto memory = GuestMemory::from_fds({{GuestAddress{0x9000}, 4096, fd, 0},
+                                             {GuestAddress{0x1000}, 4096, fd, 4096},
+                                             {GuestAddress{0x5000}, 4096, fd, 8192}})
+                          .value();
+  const auto fewer = memory->without_region(1);
+  EXPECT_FALSE(fewer->contains(range(0x1000, 1)));
+  EXPECT_TRUE(fewer->contains(range(0x9000, 1)));
+  EXPECT_EQ(fewer->region_bytes(1).data(), memory->region_bytes(2).data());
+  const auto none = fewer->without_region(0)->without_region(0);
+  EXPECT_EQ(none->region_count(), 0U);
+  EXPECT_EQ(none->window(range(0x9000, 1)).error(), Fault::kAddressOutsideMemory);
+}
+
+TEST(GuestMemoryOfRegions, damage_is_known_to_every_memory_with_that_region_and_to_no_other) {
+  const FileMemory file;
+  const FileMemory other;
+  const auto memory = file.map(4096, 0).value();
+  const auto both = memory->with_region({GuestAddress{0x10000}, 4096, other.file.value().get(), 0}).value();
+  ASSERT_TRUE(sys::ftruncate(other.file.value().get(), 0).ok());
+  EXPECT_FALSE(both->damaged());
+  EXPECT_EQ(both->window(range(0x10000, 4)).value().load<std::uint32_t>(0), 0U);
+  EXPECT_TRUE(both->damaged());
+  EXPECT_FALSE(memory->damaged());
+  EXPECT_FALSE(both->without_region(1)->damaged());
+}
+
 }  // namespace
 }  // namespace vfs

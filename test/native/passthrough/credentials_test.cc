@@ -208,16 +208,23 @@ TEST_F(CredentialsTest, without_cap_fsetid_a_write_takes_the_bits_and_the_capabi
         EXPECT_EQ(after_write(0), 06777U);
         EXPECT_EQ(after_write(abi::kWriteKillSuidgid), 0777U);
       }
-      // Capabilities that were taken from the thread meanwhile do not come back.
-      auto less = sys::capabilities().value();
-      const std::uint64_t mknod = std::uint64_t{1} << CAP_MKNOD;
-      less.effective &= ~mknod;
-      less.permitted &= ~mknod;
-      ASSERT_TRUE(sys::set_capabilities(less).ok());
-      passthrough::ScopedKillPriv killing;
-      ASSERT_TRUE(killing.begin(true).ok());
-      EXPECT_FALSE(sys::has_effective_capability(CAP_FSETID));
-      EXPECT_FALSE(sys::has_effective_capability(CAP_MKNOD));
+      // Without a bit there is nothing to give up a privilege for.
+      put("plain", "text");
+      const UniqueFd plain(::open((dir / "plain").c_str(), O_RDONLY));
+      const UniqueFd setuid(::open((dir / "file").c_str(), O_RDONLY));
+      EXPECT_EQ(::chmod((dir / "file").c_str(), 04777), 0);
+      for (const auto& [fd, wanted] : {std::pair{plain.get(), true}, std::pair{setuid.get(), false}}) {
+        passthrough::ScopedCredentials credentials;
+        ASSERT_TRUE(credentials.become_killer(wanted, fd, 77).ok());
+        EXPECT_TRUE(sys::has_effective_capability(CAP_FSETID));
+      }
+      {
+        passthrough::ScopedCredentials credentials;
+        ASSERT_TRUE(credentials.become_killer(true, setuid.get(), 77).ok());
+        EXPECT_FALSE(sys::has_effective_capability(CAP_FSETID));
+        EXPECT_EQ(sys::group_ids().effective, 77U);
+      }
+      expect_restored();
     });
   }
 }

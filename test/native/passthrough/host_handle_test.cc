@@ -100,6 +100,30 @@ TEST_F(HostHandles, an_unlinked_file_lives_as_long_as_it_is_open) {
   EXPECT_EQ(read(file, handle, 0, 100).value(), "content and more");
 }
 
+TEST_F(HostHandles, times_of_a_file_that_is_gone_are_written_back_to_nowhere) {
+  passthrough::PassthroughOptions options;
+  options.file_handles = FileHandles::kMandatory;
+  options.writeback = true;
+  mount(options);
+  put("file", "content");
+  const std::uint64_t file = node("file");
+  ASSERT_TRUE(fs->unlink(call(), NameOf("file")).ok());
+  abi::SetattrIn in{};
+  in.valid = abi::fattr::kMtime | abi::fattr::kCtime;
+  const auto gone = fs->setattr(call(file), in);
+  ASSERT_TRUE(gone.ok());
+  EXPECT_EQ(gone.value().attr.nlink, 0U);
+  EXPECT_EQ(gone.value().attr.mode, static_cast<std::uint32_t>(S_IFREG));
+  // Nothing else is done to it.
+  in.valid |= abi::fattr::kAtime;
+  EXPECT_ERRNO(fs->setattr(call(file), in), ESTALE);
+  in.valid = abi::fattr::kMode;
+  EXPECT_ERRNO(fs->setattr(call(file), in), ESTALE);
+  negotiated.flags = 0;
+  in.valid = abi::fattr::kMtime | abi::fattr::kCtime;
+  EXPECT_ERRNO(fs->setattr(call(file), in), ESTALE);
+}
+
 TEST_F(HostHandles, a_new_session_begins_with_nothing) {
   put("old", "x");
   const std::uint64_t old = node("old");

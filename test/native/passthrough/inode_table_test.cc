@@ -18,7 +18,13 @@ class InodeTableTest : public ::testing::Test {
 
   static UniqueFd null_fd() { return UniqueFd(::open("/dev/null", O_PATH | O_CLOEXEC)); }
   Result<std::shared_ptr<Inode>> acquire(std::uint64_t ino, std::uint32_t session = kSession) {
-    return table.acquire(session, {1, ino, 1}, S_IFREG, Anchor{null_fd(), {}, nullptr});
+    struct statx seen{};
+    seen.stx_mask = STATX_BASIC_STATS | STATX_MNT_ID;
+    seen.stx_dev_minor = 1;
+    seen.stx_ino = ino;
+    seen.stx_mnt_id = 1;
+    seen.stx_mode = S_IFREG;
+    return table.acquire(session, seen, Anchor{null_fd(), {}, nullptr});
   }
 
   static constexpr InodeKey kRootKey{1, 1, 1};

@@ -111,6 +111,40 @@ TEST_F(Locks, lock_that_is_held_would_wait_and_is_never_waited_for) {
   EXPECT_EQ(::flock(host_fd.get(), LOCK_SH | LOCK_NB), -1);
 }
 
+TEST_F(Locks, waiting_that_would_never_end_is_refused) {
+  put("other", "text");
+  const std::uint64_t other = node("other");
+  const std::uint64_t other_handle = open(other, O_RDWR);
+  const auto wait = [&](std::uint64_t unique, std::uint64_t owner, bool on_other, int type, std::uint64_t start) {
+    fuse::Call asked = call(on_other ? other : file);
+    asked.unique = unique;
+    return fs->setlkw(asked, lock(on_other ? other_handle : handle, owner, type, start, start));
+  };
+  ASSERT_TRUE(set(1, F_WRLCK, 1, 1).ok());
+  ASSERT_TRUE(set(2, F_RDLCK, 2, 2).ok());
+  ASSERT_TRUE(set(4, F_RDLCK, 2, 2).ok());
+  ASSERT_TRUE(fs->setlk(call(other), lock(other_handle, 3, F_WRLCK, 3, 3)).ok());
+  // 1 waits for 2 and 4, 2 for 3: no ring. 3 for 1 would close it.
+  EXPECT_EQ(wait(11, 1, false, F_WRLCK, 2).error(), kWouldWait);
+  EXPECT_EQ(wait(12, 2, true, F_RDLCK, 3).error(), kWouldWait);
+  EXPECT_ERRNO(wait(13, 3, false, F_RDLCK, 1), EDEADLK);
+  EXPECT_ERRNO(wait(14, 4, false, F_WRLCK, 1), EDEADLK);
+  // Neither of a range that nobody waits with, nor where nobody is in the way.
+  EXPECT_EQ(wait(15, 5, false, F_RDLCK, 1).error(), kWouldWait);
+  EXPECT_TRUE(wait(16, 6, false, F_RDLCK, 2).ok());
+  // Whoever has given up waiting is in nobody's way.
+  fs->stops_waiting(12);
+  EXPECT_EQ(wait(17, 3, false, F_RDLCK, 1).error(), kWouldWait);
+  EXPECT_ERRNO(wait(18, 2, true, F_RDLCK, 3), EDEADLK);
+  // And what 1 waited for is had once it is let go.
+  ASSERT_TRUE(set(2, F_UNLCK, 0, kEnd).ok());
+  ASSERT_TRUE(set(6, F_UNLCK, 0, kEnd).ok());
+  ASSERT_TRUE(set(4, F_UNLCK, 0, kEnd).ok());
+  EXPECT_TRUE(wait(11, 1, false, F_WRLCK, 2).ok());
+  EXPECT_TRUE(set(1, F_UNLCK, 0, kEnd).ok());
+  EXPECT_TRUE(wait(17, 3, false, F_RDLCK, 1).ok());
+}
+
 TEST_F(Locks, flush_drops_the_owners_locks_and_says_so) {
   ASSERT_TRUE(set(1, F_WRLCK, 0, 9).ok());
   ASSERT_TRUE(set(2, F_WRLCK, 10, 19).ok());

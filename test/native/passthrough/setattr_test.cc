@@ -25,11 +25,22 @@ class SetattrTest : public PassthroughTest {
   std::uint64_t file = 0;
 };
 
-TEST_F(SetattrTest, nothing_asked_is_nothing_done) {
-  const auto before = host("file");
+TEST_F(SetattrTest, nothing_asked_is_a_chown_without_ids_where_that_is_ours_to_do) {
+  ASSERT_EQ(::chmod((dir / "file").c_str(), 06777), 0);
   const auto out = set(file, kNothing, 0);
   ASSERT_TRUE(out.ok());
   EXPECT_EQ(out.value().attr.size, 9U);
+  EXPECT_EQ(host("file").st_mode & 07777U, 0777U);
+}
+
+TEST_F(SetattrTest, nothing_asked_is_nothing_done_where_the_guest_handles_privileges) {
+  passthrough::PassthroughOptions options;
+  options.killpriv = passthrough::KillPriv::kOff;
+  mount(options);
+  ASSERT_EQ(::chmod((dir / "file").c_str(), 06777), 0);
+  const auto before = host("file");
+  ASSERT_TRUE(set(node("file"), kNothing, 0).ok());
+  EXPECT_EQ(host("file").st_mode, before.st_mode);
   EXPECT_EQ(host("file").st_ctim.tv_nsec, before.st_ctim.tv_nsec);
 }
 

@@ -288,5 +288,20 @@ TEST_F(XattrTest, whether_labels_can_be_stored_is_found_out_by_trying) {
       });
 }
 
+TEST_F(XattrTest, a_guest_without_what_is_required_gets_no_session) {
+  namespace flag = abi::init_flag;
+  passthrough::PassthroughOptions options;
+  options.require_posix_acl = true;
+  mount(options);
+  EXPECT_ERRNO(fs->init(kSession, kAllOffered & ~flag::kPosixAcl), EPROTO);
+  EXPECT_ERRNO(fs->init(kSession, kAllOffered & ~flag::kSetxattrExt), EPROTO);
+  EXPECT_TRUE(fs->init(kSession, kAllOffered & ~flag::kSecurityCtx).ok());
+  options.require_posix_acl = false;
+  options.require_security_ctx = true;
+  mount(options);
+  EXPECT_ERRNO(fs->init(kSession, kAllOffered & ~flag::kSecurityCtx), EPROTO);
+  EXPECT_TRUE(fs->init(kSession, kAllOffered & ~flag::kPosixAcl).ok());
+}
+
 }  // namespace
 }  // namespace vfs::test

@@ -5,8 +5,11 @@ import type {
   NativeDevice,
   NativeDeviceEvent,
   NativeDeviceOptions,
+  NativeResumed,
   NativeDeviceStats,
+  NativeDirtyLog,
   NativeMemory,
+  NativePolicy,
   NativePumpResult,
   NativeQueueSetup,
   NativeQueueState,
@@ -20,11 +23,25 @@ import { FakeSockets } from './fake-sockets.js';
 export class FakeMemory implements NativeMemory {
   readonly regions: readonly { readonly guestAddress: bigint; readonly size: number; readonly fd?: number }[];
   readonly #buffers = new Map<number, ArrayBuffer>();
+  readonly log: NativeDirtyLog | undefined;
+  readonly #made: (memory: FakeMemory) => FakeMemory;
   released = 0;
   excluded = 0;
 
-  constructor(regions: FakeMemory['regions']) {
+  /** `made` is told of every memory that is made of this one. */
+  constructor(regions: FakeMemory['regions'], made: (memory: FakeMemory) => FakeMemory, log?: NativeDirtyLog) {
     this.regions = regions;
+    this.#made = made;
+    this.log = log;
+  }
+
+  withRegion(region: NativeRegion): FakeMemory {
+    return this.#made(new FakeMemory([...this.regions, region], this.#made, this.log));
+  }
+
+  withoutRegion(index: number): FakeMemory {
+    const rest = this.regions.filter((_region, i) => i !== index);
+    return this.#made(new FakeMemory(rest, this.#made, this.log));
   }
 
   get regionCount(): number {
@@ -53,16 +70,43 @@ export class FakeMemory implements NativeMemory {
 
 export interface FakeQueue {
   readonly setup: NativeQueueSetup;
-  readonly memory: FakeMemory;
+  memory: FakeMemory;
   call: number;
+  err: number;
+  usedLog: bigint | undefined;
+}
+
+export class FakeDirtyLog implements NativeDirtyLog {
+  area: { readonly size: number; readonly offset: number } | undefined;
+  enabled = false;
+  event = -1;
+
+  map(_fd: number, size: number, offset: number): void {
+    if (size === 0) throw Object.assign(new Error('mmap'), { code: 'ESYSTEM', errno: 22, syscall: 'mmap' });
+    this.area = { size, offset };
+  }
+
+  unmap(): void {
+    this.area = undefined;
+  }
+
+  setEnabled(enabled: boolean): void {
+    this.enabled = enabled;
+  }
+
+  setEvent(fd: number): void {
+    this.event = fd;
+  }
 }
 
 export class FakeDevice implements NativeDevice {
   readonly options: NativeDeviceOptions;
   readonly onEvent: (event: NativeDeviceEvent) => void;
   readonly queues = new Map<number, FakeQueue>();
-  /** What happened, in order: `start 1`, `stop 1`, `stopped 1`, `call 1`, `end session`, `close`. */
+  /** What happened, in order: `start 1`, `stop 1`, `stopped 1`, `call 1`, `err 1`, `memory 1`, `end session`, `close`… */
   readonly log: string[] = [];
+  /** Policies that have replaced the first one. */
+  readonly policies: NativePolicy[] = [];
   /** Every set-up ever started. */
   readonly started: NativeQueueSetup[] = [];
   /** Stopped queues answer only when told to by `finishStops`. */
@@ -93,7 +137,8 @@ export class FakeDevice implements NativeDevice {
     if (this.queues.has(setup.index)) throw new Error(`queue ${setup.index} is running`);
     this.log.push(`start ${setup.index}`);
     this.started.push(setup);
-    this.queues.set(setup.index, { setup, memory: memory as FakeMemory, call: setup.call });
+    const { call, err, usedLog } = setup;
+    this.queues.set(setup.index, { setup, memory: memory as FakeMemory, call, err, usedLog });
   }
 
   stopQueue(index: number): boolean {
@@ -117,15 +162,37 @@ export class FakeDevice implements NativeDevice {
   }
 
   setCall(index: number, call: number): boolean {
+    return this.#change('call', index, (queue) => (queue.call = call));
+  }
+
+  setErr(index: number, err: number): boolean {
+    return this.#change('err', index, (queue) => (queue.err = err));
+  }
+
+  setMemory(index: number, memory: NativeMemory): boolean {
+    return this.#change('memory', index, (queue) => (queue.memory = memory as FakeMemory));
+  }
+
+  setUsedLog(index: number, address: bigint | undefined): boolean {
+    return this.#change('log', index, (queue) => (queue.usedLog = address));
+  }
+
+  #change(what: string, index: number, change: (queue: FakeQueue) => void): boolean {
     const queue = this.queues.get(index);
     if (queue === undefined) return false;
-    this.log.push(`call ${index}`);
-    queue.call = call;
+    this.log.push(`${what} ${index}`);
+    change(queue);
     return true;
   }
 
   processQueue(index: number, bytes: Uint8Array | undefined, base: bigint, last: boolean): NativePumpResult {
     return { parked: 0, ...this.pump(index, bytes, base, last) };
+  }
+
+  setPolicy(policy: NativePolicy): boolean {
+    if (this.options.policy === undefined) return false;
+    this.policies.push(policy);
+    return true;
   }
 
   endSession(): void {
@@ -134,8 +201,18 @@ export class FakeDevice implements NativeDevice {
   }
 
   stats(): NativeDeviceStats {
-    const operations = [{ name: 'LOOKUP', opcode: 1, count: 2, errors: 1 }];
+    const latency = { sumNs: 3_000_000, classes: [0, 1, ...Array<number>(21).fill(0), 1] };
+    const measured = this.options.measureLatency ? { latency } : {};
+    const operations = [{ name: 'LOOKUP', opcode: 1, count: 2, errors: 1, ...measured }];
     return { operations, bytesRead: 3, bytesWritten: 4, chainsDropped: 5, inodes: 6, handles: 7 };
+  }
+
+  resumed(): NativeResumed {
+    return { found: 'nothing', inodes: 0, handles: 0, lostInodes: 0, lostHandles: 0 };
+  }
+
+  landlockVersion(): number {
+    return this.options.confinement.landlock ? 7 : 0;
   }
 
   keepFds(): number[] {
@@ -148,22 +225,32 @@ export class FakeDevice implements NativeDevice {
 }
 
 export class FakeBinding implements NativeBinding {
-  readonly contract = 1;
+  readonly contract = 3;
   readonly sanitizer = '';
   readonly fds = new FakeFds();
   readonly sockets = new FakeSockets(this.fds);
   readonly devices: FakeDevice[] = [];
   readonly memories: FakeMemory[] = [];
+  readonly dirtyLogs: FakeDirtyLog[] = [];
   fileLimitRaised = 0;
+  readonly fileLimits: number[] = [];
+  readonly groups = new Map<string, number>();
+  failLimit: Error | undefined;
   failDevice: Error | undefined;
   failMemory: Error | undefined;
 
-  memoryFromFds(regions: readonly NativeRegion[]): NativeMemory {
-    return this.#memory(regions);
+  memoryFromFds(regions: readonly NativeRegion[], log?: NativeDirtyLog): NativeMemory {
+    return this.#memory(regions, log);
   }
 
   memoryAllocate(regions: readonly { readonly guestAddress: bigint; readonly size: number }[]): NativeMemory {
     return this.#memory(regions);
+  }
+
+  createDirtyLog(): NativeDirtyLog {
+    const log = new FakeDirtyLog();
+    this.dirtyLogs.push(log);
+    return log;
   }
 
   memoryBorrow(): NativeMemory {
@@ -187,6 +274,14 @@ export class FakeBinding implements NativeBinding {
 
   duplicateFd(): number {
     return this.fds.open();
+  }
+
+  lockFile(): boolean {
+    return true;
+  }
+
+  ownFd(): void {
+    // The main thread's are closed when the process ends.
   }
 
   closeFd(fd: number): void {
@@ -214,8 +309,51 @@ export class FakeBinding implements NativeBinding {
     return this.sockets.receive(fd, into);
   }
 
-  socketSend(fd: number, bytes: Uint8Array): number {
-    return this.sockets.send(fd, bytes);
+  socketSend(fd: number, bytes: Uint8Array, fds: readonly number[]): number {
+    return this.sockets.send(fd, bytes, fds);
+  }
+
+  socketAdopt(fd: number): 'listening' | 'connected' | undefined {
+    return this.sockets.kindOf(fd);
+  }
+
+  datagramConnect(path: string): number {
+    return this.sockets.datagram(path);
+  }
+
+  /** What the process gave up, in order. */
+  readonly sandbox: string[] = [];
+
+  sandboxLaunch(): never {
+    throw new Error('tests of the launcher use the real addon');
+  }
+
+  sandboxSharePaths(shares: readonly string[]): string[] {
+    return [...shares];
+  }
+
+  sandboxLaunchStep(): never {
+    throw new Error('nothing was launched');
+  }
+
+  sandboxReap(): never {
+    throw new Error('nothing was launched');
+  }
+
+  sandboxChangeRoot(): void {
+    this.sandbox.push('change root');
+  }
+
+  sandboxChroot(path: string): void {
+    this.sandbox.push(`chroot ${path}`);
+  }
+
+  sandboxConfineProcess(seccomp: string): void {
+    this.sandbox.push(`confine ${seccomp}`);
+  }
+
+  sandboxSyscalls(): [] {
+    return [];
   }
 
   fuseOperations(): [] {
@@ -229,6 +367,15 @@ export class FakeBinding implements NativeBinding {
   raiseFileLimit(): number {
     this.fileLimitRaised += 1;
     return 4096;
+  }
+
+  setFileLimit(limit: number): void {
+    if (this.failLimit !== undefined) throw this.failLimit;
+    this.fileLimits.push(limit);
+  }
+
+  groupId(name: string): number | undefined {
+    return this.groups.get(name);
   }
 
   /** The device that was made last. */
@@ -248,10 +395,19 @@ export class FakeBinding implements NativeBinding {
     this.fds.end();
   }
 
-  #memory(regions: FakeMemory['regions']): FakeMemory {
+  /** The log of the session that was made last. */
+  get dirtyLog(): FakeDirtyLog {
+    const log = this.dirtyLogs.at(-1);
+    if (log === undefined) throw new Error('no log was made');
+    return log;
+  }
+
+  #memory(regions: FakeMemory['regions'], log?: NativeDirtyLog): FakeMemory {
     if (this.failMemory !== undefined) throw this.failMemory;
-    const memory = new FakeMemory(regions);
-    this.memories.push(memory);
-    return memory;
+    const made = (memory: FakeMemory): FakeMemory => {
+      this.memories.push(memory);
+      return memory;
+    };
+    return made(new FakeMemory(regions, made, log));
   }
 }

@@ -21,6 +21,8 @@ export class FakePeer {
   readonly incoming: Chunk[] = [];
   outgoing: Buffer = Buffer.alloc(0);
   ended = false;
+  /** Descriptors that the library has sent. */
+  receivedFds = 0;
   /** The kernel's buffer is full: nothing can be sent to us. */
   full = false;
   /** The kernel dropped descriptors of the next message. */
@@ -121,6 +123,11 @@ export class FakeSockets {
   readonly #peers = new Map<number, FakePeer>();
   readonly #listeners = new Map<number, FakeListener>();
   readonly watches: FakeWatch[] = [];
+  /** Datagram sockets that somebody reads, by path: what came. */
+  readonly datagrams = new Map<string, string[]>();
+  readonly #datagramFds = new Map<number, string[]>();
+  /** The next send fails with this errno. */
+  failSend: number | undefined;
   /** The next accept fails with this errno. */
   failAccept: number | undefined;
 
@@ -157,6 +164,27 @@ export class FakeSockets {
     return fd;
   }
 
+  /** A listening socket that somebody else has made; `connect` finds it by its path. */
+  listenElsewhere(path: string): number {
+    const fd = this.fds.open();
+    this.#listeners.set(fd, { path, queue: [], queuedFds: [] });
+    return fd;
+  }
+
+  kindOf(fd: number): 'listening' | 'connected' | undefined {
+    if (this.#listeners.has(fd)) return 'listening';
+    return this.#peers.has(fd) ? 'connected' : undefined;
+  }
+
+  /** A datagram socket; `datagrams` tells what was sent to its path. */
+  datagram(path: string): number {
+    const sent = this.datagrams.get(path);
+    if (sent === undefined) throw systemError('connect', 2, path);
+    const fd = this.fds.open();
+    this.#datagramFds.set(fd, sent);
+    return fd;
+  }
+
   accept(listenerFd: number): number {
     if (this.failAccept !== undefined) {
       const errno = this.failAccept;
@@ -172,10 +200,18 @@ export class FakeSockets {
     return this.#peer(fd).receive(into);
   }
 
-  send(fd: number, bytes: Uint8Array): number {
+  send(fd: number, bytes: Uint8Array, fds: readonly number[] = []): number {
+    if (this.failSend !== undefined) {
+      const errno = this.failSend;
+      this.failSend = undefined;
+      throw systemError('sendmsg', errno);
+    }
+    const sent = this.#datagramFds.get(fd);
+    if (sent !== undefined) return sent.push(Buffer.from(bytes).toString());
     const peer = this.#peer(fd);
     if (peer.ended) throw systemError('sendmsg', 32);
     if (peer.full) return -1;
+    peer.receivedFds += fds.length;
     peer.outgoing = Buffer.concat([peer.outgoing, bytes]);
     return bytes.length;
   }

@@ -5,37 +5,97 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { NativeMemory } from '../../../dist/native/binding.js';
 import type { RequestName } from '../../../dist/vhost-user/protocol.js';
-import { GUEST_SIZE, ONE_REGION, encode, ringAddresses, u64, words } from './fake-frontend.js';
+import { GUEST_SIZE, NEED_REPLY, ONE_REGION, encode, ringAddresses, u64, words } from './fake-frontend.js';
 import { loader, protocol } from './internal.js';
 
 /** A reply that has not come within this time will not come; milliseconds. */
 const REPLY_MS_MAX = 5000;
 
-export class RealFrontend {
+/** A frontend's socket. */
+export class Wire {
   readonly #binding = loader.loadBinding();
   readonly #socket: number;
+  /** Descriptors that came with the last reply; whoever wants them takes them. */
+  fds: number[] = [];
+
+  /** Takes the socket over. */
+  constructor(socket: number) {
+    this.#socket = socket;
+  }
+
+  send(name: RequestName, body?: Uint8Array, fds: readonly number[] = [], flags = 0): void {
+    this.#binding.socketSend(this.#socket, encode(protocol.REQUESTS[name], body, flags), fds);
+  }
+
+  /** The body of the next reply. */
+  async reply(): Promise<Buffer> {
+    this.fds = [];
+    const header = await this.#read(12);
+    return this.#read(header.readUInt32LE(8));
+  }
+
+  async ask(name: RequestName, body?: Uint8Array, fds: readonly number[] = []): Promise<Buffer> {
+    this.send(name, body, fds);
+    return this.reply();
+  }
+
+  /** Sends a request whose success is acknowledged; REPLY_ACK has been negotiated. */
+  async must(name: RequestName, body?: Uint8Array, fds: readonly number[] = []): Promise<void> {
+    this.send(name, body, fds, NEED_REPLY);
+    if ((await this.reply()).readBigUInt64LE(0) !== 0n) throw new Error(`${name} was refused`);
+  }
+
+  close(): void {
+    this.#binding.closeFd(this.#socket);
+  }
+
+  async #read(bytes: number): Promise<Buffer> {
+    const into = Buffer.alloc(bytes);
+    const deadline = performance.now() + REPLY_MS_MAX;
+    for (let filled = 0; filled < bytes;) {
+      const received = this.#binding.socketReceive(this.#socket, into.subarray(filled));
+      if (received === undefined) {
+        if (performance.now() > deadline) throw new Error('no reply');
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      } else if (received.length === 0) {
+        throw new Error('the device has closed the connection');
+      } else {
+        filled += received.length;
+        this.fds.push(...received.fds);
+      }
+    }
+    return into;
+  }
+}
+
+export class RealFrontend {
+  readonly #binding = loader.loadBinding();
+  readonly #wire: Wire;
   readonly #memory: NativeMemory;
   readonly #eventfds: number[] = [];
 
   /** Takes the socket over. */
   constructor(socket: number) {
-    this.#socket = socket;
+    this.#wire = new Wire(socket);
     this.#memory = this.#binding.memoryAllocate([{ guestAddress: 0n, size: GUEST_SIZE }]);
   }
 
   send(name: RequestName, body?: Uint8Array, fds: number[] = []): void {
-    this.#binding.socketSend(this.#socket, encode(protocol.REQUESTS[name], body), fds);
+    this.#wire.send(name, body, fds);
   }
 
   /** The body of the next reply. */
-  async reply(): Promise<Buffer> {
-    const header = await this.#read(12);
-    return this.#read(header.readUInt32LE(8));
+  reply(): Promise<Buffer> {
+    return this.#wire.reply();
   }
 
-  async ask(name: RequestName, body?: Uint8Array): Promise<Buffer> {
-    this.send(name, body);
-    return this.reply();
+  ask(name: RequestName, body?: Uint8Array): Promise<Buffer> {
+    return this.#wire.ask(name, body);
+  }
+
+  /** The frontend's end of the guest's memory. */
+  get memoryFd(): number {
+    return this.#memory.fd(0);
   }
 
   async negotiate(): Promise<void> {
@@ -59,30 +119,13 @@ export class RealFrontend {
   close(): void {
     for (const fd of this.#eventfds.splice(0)) this.#binding.closeFd(fd);
     this.#memory.release();
-    this.#binding.closeFd(this.#socket);
+    this.#wire.close();
   }
 
   #eventfd(): number {
     const fd = this.#binding.eventfd(0);
     this.#eventfds.push(fd);
     return fd;
-  }
-
-  async #read(bytes: number): Promise<Buffer> {
-    const into = Buffer.alloc(bytes);
-    const deadline = performance.now() + REPLY_MS_MAX;
-    for (let filled = 0; filled < bytes;) {
-      const received = this.#binding.socketReceive(this.#socket, into.subarray(filled));
-      if (received === undefined) {
-        if (performance.now() > deadline) throw new Error('no reply');
-        await new Promise((resolve) => setTimeout(resolve, 1));
-      } else if (received.length === 0) {
-        throw new Error('the device has closed the connection');
-      } else {
-        filled += received.length;
-      }
-    }
-    return into;
   }
 }
 

@@ -50,13 +50,39 @@ describe('listen', () => {
     server.on('connected', () => (connections += 1));
     const first = connect();
     const second = connect();
-    expect(await first.ask('GET_FEATURES')).toBe(backend.features);
+    expect(await first.ask('GET_FEATURES')).toBe(backend.features | (1n << 26n));
     expect(await second.send('GET_FEATURES')).toEqual([]);
     expect(connections).toBe(1);
     first.peer.close();
     await settle();
     expect(second.peer.take()).toHaveLength(1);
     expect(connections).toBe(2);
+  });
+
+  test('a listening socket that was handed over is served like a path, and closed', async () => {
+    const fd = fake.current.sockets.listenElsewhere('elsewhere');
+    const server = await VhostUserServer.listen({ backend, fd });
+    expect(server.socketPath).toBeUndefined();
+    for (let i = 0; i < 2; i++) {
+      const frontend = new FakeFrontend(fake.current, fake.current.sockets.connect('elsewhere'));
+      expect(await frontend.ask('GET_FEATURES')).toBe(backend.features | (1n << 26n));
+      frontend.peer.close();
+      await settle();
+    }
+    await server.close();
+    expect(fake.current.fds.leaked()).toEqual([]);
+  });
+
+  test('a descriptor that does not listen is refused and stays the callers', async () => {
+    const { fd } = fake.current.sockets.pair();
+    expect(await codeOf(VhostUserServer.listen({ backend, fd }))).toBe('ERR_VIRTIOFS_SOCKET_INVALID');
+    expect(await codeOf(VhostUserServer.listen({ backend, fd: fake.current.fds.open() }))).toBe(
+      'ERR_VIRTIOFS_SOCKET_INVALID',
+    );
+    expect(fake.current.fds.isOpen(fd)).toBe(true);
+    expect(await codeOf(VhostUserServer.listen({ backend, fd, socketPath }))).toBe('ERR_VIRTIOFS_OPTION_INVALID');
+    expect(await codeOf(VhostUserServer.listen({ backend }))).toBe('ERR_VIRTIOFS_OPTION_INVALID');
+    expect(await codeOf(VhostUserServer.listen({ backend, fd: -1 }))).toBe('ERR_VIRTIOFS_OPTION_INVALID');
   });
 
   test.each([

@@ -1,9 +1,4 @@
 import { describe, expect, test } from '@jest/globals';
-import { FsBackend, VhostUserServer, type DisconnectedEvent } from 'virtio-fs';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { FakeDevice } from '../support/fake-binding.js';
 import {
   FRONTEND,
   FakeFrontend,
@@ -16,42 +11,19 @@ import {
   u64,
   words,
 } from '../support/fake-frontend.js';
+import * as rigs from '../support/session-rig.js';
 import { settle, useFakeBinding } from '../support/with-fake.js';
 
 const fake = useFakeBinding();
-interface Rig {
-  readonly backend: FsBackend;
-  readonly device: FakeDevice;
-  readonly server: VhostUserServer;
-  readonly frontend: FakeFrontend;
-  readonly ended: DisconnectedEvent[];
-}
-
-async function connect(options: { requestQueues?: number; config?: string } = {}): Promise<Rig> {
-  const directory = mkdtempSync(join(tmpdir(), 'vfs-session-'));
-  fake.cleanups.push(() => rmSync(directory, { recursive: true }));
-  const socketPath = join(directory, 's');
-  const backend = new FsBackend({ tag: 'work', sharedDir: '/srv', ...options });
-  fake.cleanups.push(() => backend.close());
-  const server = await VhostUserServer.listen({ backend, socketPath });
-  fake.cleanups.push(() => server.close());
-  const ended: DisconnectedEvent[] = [];
-  server.on('disconnected', (event) => ended.push(event));
-  const frontend = new FakeFrontend(fake.current, fake.current.sockets.connect(socketPath));
-  await settle();
-  return { backend, device: fake.current.device, server, frontend, ended };
-}
-
-async function ready(options?: { requestQueues?: number; config?: string }): Promise<Rig> {
-  const rig = await connect(options);
-  await rig.frontend.negotiate();
-  return rig;
-}
+const connect = (options?: rigs.SessionRigOptions) => rigs.connect(fake, options);
+const ready = (options?: rigs.SessionRigOptions) => rigs.ready(fake, options);
+/** VHOST_F_LOG_ALL is the session's, not the backend's. */
+const LOG_ALL = 1n << 26n;
 
 describe('features', () => {
   test('are offered, accepted and counted', async () => {
     const { frontend, backend } = await connect({ requestQueues: 4 });
-    expect(await frontend.ask('GET_FEATURES')).toBe(backend.features);
+    expect(await frontend.ask('GET_FEATURES')).toBe(backend.features | LOG_ALL);
     expect(await frontend.ask('GET_PROTOCOL_FEATURES')).toBe(backend.protocolFeatures);
     await frontend.negotiate();
     expect(backend.ackedFeatures).toBe(backend.features);
@@ -126,7 +98,7 @@ describe('acknowledgements', () => {
     const { frontend, ended, server } = await ready();
     expect(await frontend.acknowledged('SET_VRING_NUM', words(1, 3))).toBe(false);
     expect(await frontend.acknowledged('SET_VRING_NUM', words(9, 4))).toBe(false);
-    expect(await frontend.acknowledged('SET_LOG_BASE', u64(0n))).toBe(false);
+    expect(await frontend.acknowledged('VRING_KICK', words(1, 0))).toBe(false);
     expect(server.connected).toBe(true);
     await frontend.send('SET_VRING_NUM', words(1, 3));
     expect(ended).toMatchObject([{ code: 'ERR_VIRTIOFS_PEER_VALUE', error: { code: 'ERR_VIRTIOFS_PEER_VALUE' } }]);
@@ -136,7 +108,7 @@ describe('acknowledgements', () => {
   test.each([
     ['an unknown request', 99],
     ['request 0', 0],
-    ['a refused request', 6],
+    ['a refused request', 35],
   ])('%s is answered or ends the session', async (_name, request) => {
     const { frontend, ended } = await ready();
     frontend.peer.send(encode(request, u64(0n), NEED_REPLY), [frontend.fd()]);
@@ -165,6 +137,21 @@ describe('bodies and descriptors', () => {
     ['SET_VRING_CALL', u64(2n), 1, 'VALUE'],
     ['SET_VRING_CALL', u64(1n), 0, 'FDS'],
     ['SET_VRING_ERR', u64(2n), 1, 'VALUE'],
+    ['SET_LOG_BASE', u64(4096n), 1, 'BODY'],
+    ['SET_LOG_BASE', Buffer.concat([u64(4096n), u64(0n)]), 0, 'FDS'],
+    ['SET_LOG_BASE', Buffer.concat([u64(1n << 60n), u64(0n)]), 1, 'VALUE'],
+    ['SET_LOG_BASE', Buffer.concat([u64(0n), u64(0n)]), 1, 'VALUE'],
+    ['SET_LOG_FD', Buffer.alloc(0), 0, 'FDS'],
+    ['GET_INFLIGHT_FD', Buffer.alloc(19), 0, 'BODY'],
+    ['GET_INFLIGHT_FD', Buffer.alloc(20), 0, 'VALUE'],
+    ['SET_INFLIGHT_FD', Buffer.alloc(24), 0, 'FDS'],
+    ['SET_INFLIGHT_FD', Buffer.alloc(24), 1, 'VALUE'],
+    ['ADD_MEM_REG', Buffer.alloc(32), 1, 'BODY'],
+    ['ADD_MEM_REG', Buffer.alloc(40), 1, 'VALUE'],
+    ['ADD_MEM_REG', Buffer.alloc(40), 0, 'FDS'],
+    ['REM_MEM_REG', Buffer.alloc(40), 2, 'FDS'],
+    ['REM_MEM_REG', Buffer.alloc(40), 0, 'VALUE'],
+    ['SET_STATUS', u64(0x100n), 0, 'VALUE'],
     ['SET_VRING_ENABLE', words(1, 2), 0, 'VALUE'],
     ['GET_VRING_BASE', words(2, 0), 0, 'VALUE'],
     ['SET_MEM_TABLE', Buffer.alloc(4), 0, 'BODY'],
@@ -376,12 +363,16 @@ describe('rings', () => {
     expect([...device.queues.keys()]).toEqual([0, 1, 3]);
   });
 
-  test('SET_VRING_ERR is accepted and its descriptor closed', async () => {
-    const { frontend } = await ready();
-    const fd = frontend.fd();
-    expect(await frontend.acknowledged('SET_VRING_ERR', u64(1n), [fd])).toBe(true);
-    expect(fake.current.fds.isOpen(fd)).toBe(false);
+  test('the error descriptor is given to the ring, kept to the end, and replaced while the ring runs', async () => {
+    const { frontend, device } = await ready();
+    const first = frontend.fd();
+    expect(await frontend.acknowledged('SET_VRING_ERR', u64(1n), [first])).toBe(true);
+    await frontend.startRing(1);
+    expect(device.started[0]?.err).toBe(first);
     expect(await frontend.acknowledged('SET_VRING_ERR', u64(0x101n))).toBe(true);
+    expect(device.log).toEqual(['start 1', 'err 1']);
+    expect(device.queues.get(1)?.err).toBe(-1);
+    expect(fake.current.fds.isOpen(first)).toBe(false);
   });
 });
 

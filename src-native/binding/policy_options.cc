@@ -1,0 +1,59 @@
+#include "binding/policy_options.h"
+
+#include <string>
+
+#include "binding/given.h"
+
+namespace vfs::binding {
+
+namespace {
+
+policy::PatternSource pattern_from(const Given& given) {
+  return {.negated = given.flag("negated"),
+          .directories_only = given.flag("directoriesOnly"),
+          .components = given.texts("components")};
+}
+
+policy::RuleSource rule_from(const Given& given) {
+  const policy::Effect effect{.hides = given.flag("hides"),
+                              .allows = given.number("allows"),
+                              .denies = given.number("denies"),
+                              .as_read_only = given.flag("asReadOnly"),
+                              .mask = given.integer("mask"),
+                              .umask = given.number("umask")};
+  return {.effect = effect, .everywhere = given.flag("everywhere"), .patterns = given.list("patterns", pattern_from)};
+}
+
+policy::HardLinks hard_links_from(const std::string& name) {
+  if (name == "allow") return policy::HardLinks::kAllow;
+  if (name == "hide") return policy::HardLinks::kHide;
+  return policy::HardLinks::kCheck;
+}
+
+// Integers up to 2^53, or -1.
+std::uint64_t limit(double value) { return value < 0 ? policy::kUnlimited : static_cast<std::uint64_t>(value); }
+
+policy::LimitValues limits_from(const Given& given) {
+  return {.open_handles = limit(given.real("openHandles")),
+          .inodes = limit(given.real("inodes")),
+          .bytes_written = limit(given.real("bytesWritten")),
+          .file_size = limit(given.real("fileSize"))};
+}
+
+std::string bytes_from(const Napi::Uint8Array& content) {
+  return {reinterpret_cast<const char*>(content.Data()), content.ByteLength()};
+}
+
+}  // namespace
+
+policy::PolicySource policy_from(const Napi::Object& object) {
+  const Given given(object);
+  return {.rules = given.list("rules", rule_from),
+          .masks = given.each<Napi::Uint8Array>("masks", bytes_from),
+          .ignore_case = given.flag("ignoreCase"),
+          .lasting = given.flag("lasting"),
+          .hard_links = hard_links_from(given.text("hardLinks")),
+          .limits = limits_from(given.object("limits"))};
+}
+
+}  // namespace vfs::binding

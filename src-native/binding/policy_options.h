@@ -1,0 +1,12 @@
+// NativePolicy of src-ts/native/binding.ts as the core takes it. It has been checked: src-ts/policy/compile.ts.
+#pragma once
+
+#include <napi.h>
+
+#include "policy/rules.h"
+
+namespace vfs::binding {
+
+policy::PolicySource policy_from(const Napi::Object& object);
+
+}  // namespace vfs::binding

@@ -1,0 +1,21 @@
+// The limit: the job's system calls made by one thread, with no virtio between, and one eventfd wake-up for as many
+// operations as would be under way.
+//   depth 1    another thread writes an eventfd, this one makes the calls and writes another: two wake-ups per
+//              operation, as no backend that sleeps can do without
+//   deeper     this thread makes the calls of `depth` operations and wakes the other thread once
+#pragma once
+
+#include "job.h"
+#include "report.h"
+
+namespace vfs::bench {
+
+struct DirectOptions {
+  int driver_cpu = -1;  // -1: any
+  int backend_cpu = -1;
+  std::uint32_t segment_bytes = 4096;
+};
+
+RunReport run_direct(Job& job, const RunOptions& options, const DirectOptions& where);
+
+}  // namespace vfs::bench
