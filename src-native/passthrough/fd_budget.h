@@ -15,32 +15,31 @@
 namespace vfs::passthrough {
 
 class FdBudget {
+  struct Use;
+
  public:
-  // The right to hold one descriptor, given back with the token.
+  // The right to hold one descriptor, given back with the token. One pointer, because each known inode has one.
   class Token {
    public:
     Token() = default;
-    Token(Token&& other) noexcept
-        : held_(std::exchange(other.held_, false)), share_used_(std::move(other.share_used_)) {}
+    Token(Token&& other) noexcept : use_(std::exchange(other.use_, nullptr)) {}
     Token& operator=(Token&& other) noexcept {
-      std::swap(held_, other.held_);
-      std::swap(share_used_, other.share_used_);
+      std::swap(use_, other.use_);
       return *this;
     }
     Token(const Token&) = delete;
     Token& operator=(const Token&) = delete;
     ~Token() {
-      if (!held_) return;
+      if (use_ == nullptr) return;
       process_used.fetch_sub(1, std::memory_order_relaxed);
-      if (share_used_ != nullptr) share_used_->fetch_sub(1, std::memory_order_relaxed);
+      use_->count.fetch_sub(1, std::memory_order_relaxed);
+      use_->release();
     }
 
    private:
     friend class FdBudget;
-    explicit Token(std::shared_ptr<std::atomic<std::size_t>> share_used)
-        : held_(true), share_used_(std::move(share_used)) {}
-    bool held_ = false;
-    std::shared_ptr<std::atomic<std::size_t>> share_used_;  // null: the share has no bound of its own
+    explicit Token(Use* use) : use_(use) { use_->owners.fetch_add(1, std::memory_order_relaxed); }
+    Use* use_ = nullptr;
   };
 
   // `limit`: for all shares of the process together.
@@ -51,20 +50,17 @@ class FdBudget {
 
   // The same, and no more than `limit` for one share alone.
   FdBudget with_share_limit(std::size_t limit) const {
-    FdBudget budget(*this);
+    FdBudget budget(limit_);
     budget.share_limit_ = limit;
-    budget.share_used_ = std::make_shared<std::atomic<std::size_t>>(0);
     return budget;
   }
 
   Result<Token> take() const {
-    if (share_used_ != nullptr && share_used_->fetch_add(1, std::memory_order_relaxed) >= share_limit_) {
-      share_used_->fetch_sub(1, std::memory_order_relaxed);
-      return Errno(ENFILE);
+    if (use_->count.fetch_add(1, std::memory_order_relaxed) < share_limit_) {
+      if (process_used.fetch_add(1, std::memory_order_relaxed) < limit_) return Token(use_.get());
+      process_used.fetch_sub(1, std::memory_order_relaxed);
     }
-    if (process_used.fetch_add(1, std::memory_order_relaxed) < limit_) return Token(share_used_);
-    process_used.fetch_sub(1, std::memory_order_relaxed);
-    if (share_used_ != nullptr) share_used_->fetch_sub(1, std::memory_order_relaxed);
+    use_->count.fetch_sub(1, std::memory_order_relaxed);
     return Errno(ENFILE);
   }
 
@@ -72,10 +68,19 @@ class FdBudget {
   static std::size_t used() { return process_used.load(std::memory_order_relaxed); }
 
  private:
+  // What one share has taken. Tokens may outlive its budget.
+  struct Use {
+    std::atomic<std::size_t> count{0};
+    std::atomic<std::size_t> owners{1};  // each token, and all copies of the budget as one
+    void release() {
+      if (owners.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    }
+  };
+
   inline static std::atomic<std::size_t> process_used{0};
   std::size_t limit_;
   std::size_t share_limit_ = SIZE_MAX;
-  std::shared_ptr<std::atomic<std::size_t>> share_used_;
+  std::shared_ptr<Use> use_{new Use, [](Use* use) { use->release(); }};
 };
 
 }  // namespace vfs::passthrough

@@ -70,7 +70,7 @@ struct Anchor {
 class Inode {
  public:
   Inode(std::uint64_t id, const InodeKey& key, mode_t type, Anchor anchor)
-      : id_(id), key_(key), type_(type), anchor_(std::move(anchor)) {}
+      : id_(id), key_(key), anchor_(std::move(anchor)), type_(type) {}
 
   std::uint64_t id() const { return id_; }
   const InodeKey& key() const { return key_; }
@@ -93,12 +93,16 @@ class Inode {
   bool is_symlink() const { return type_ == S_IFLNK; }
 
  private:
+  friend class InodeIndex;
   friend class InodeTable;
+  // The order leaves no gaps: there may be millions.
   const std::uint64_t id_;
   const InodeKey key_;
-  const mode_t type_;
   const Anchor anchor_;
-  std::uint64_t lookups_ = 1;  // how often the guest was told of it; guarded by the table's shard of key_
+  const mode_t type_;
+  // Guarded by the table's shard of key_.
+  std::uint64_t lookups_ = 1;  // how often the guest was told of it
+  Inode* next_in_index_ = nullptr;
 };
 
 }  // namespace vfs::passthrough

@@ -2,33 +2,16 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 
 #include "fuse/abi.h"
 
 namespace vfs::passthrough {
 
-namespace {
-
-// The finaliser of splitmix64: every input bit reaches every output bit, so that shards and buckets fill evenly
-// whatever inode numbers look like.
-std::uint64_t mix(std::uint64_t value) {
-  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  value = (value ^ (value >> 27)) * 0x94d049bb133111ebULL;
-  return value ^ (value >> 31);
-}
-
-}  // namespace
-
-std::size_t InodeTable::KeyHash::operator()(const InodeKey& key) const {
-  return mix(key.ino + mix(key.device + mix(key.mount_id)));
-}
-
 InodeTable::InodeTable(std::shared_ptr<Inode> root, std::size_t capacity) : root_(std::move(root)), slots_(capacity) {}
 
 InodeTable::Shard& InodeTable::shard_of(const InodeKey& key) {
-  // The high bits: the map inside uses the low ones.
-  return shards_[(static_cast<std::uint64_t>(KeyHash()(key)) >> 32) % kShards];
+  // The high bits: the index inside uses the low ones.
+  return shards_[(static_cast<std::uint64_t>(InodeIndex::hash(key)) >> 32) % kShards];
 }
 
 Result<std::shared_ptr<Inode>> InodeTable::get(std::uint64_t id) const {
@@ -41,11 +24,11 @@ Result<std::shared_ptr<Inode>> InodeTable::get(std::uint64_t id) const {
 std::shared_ptr<Inode> InodeTable::count_known(Shard& shard, const InodeKey& key, const sys::FileHandle* handle,
                                                const Whereabouts& where) {
   if (key == root_->key()) return root_;
-  const auto found = shard.inodes.find(key);
-  if (found == shard.inodes.end() || !found->second->is(handle)) return nullptr;
-  ++found->second->lookups_;
-  if (records_ != nullptr) note(*found->second, where);
-  return found->second;
+  Inode* const found = shard.inodes.find(key);
+  if (found == nullptr || !found->is(handle)) return nullptr;
+  ++found->lookups_;
+  if (records_ != nullptr) note(*found, where);
+  return slots_.get(found->id());
 }
 
 Result<std::shared_ptr<Inode>> InodeTable::acquire_known(std::uint32_t session, const InodeKey& key,
@@ -72,7 +55,7 @@ Result<std::shared_ptr<Inode>> InodeTable::acquire(std::uint32_t session, const 
     slots_.remove(inserted.id);
     return Errno(ENFILE);
   }
-  shard.inodes.insert_or_assign(key, inserted.value);
+  shard.inodes.put(*inserted.value);
   return inserted.value;
 }
 
@@ -86,22 +69,20 @@ void InodeTable::forget(std::uint64_t id, std::uint64_t count) {
   inode->lookups_ -= std::min(count, inode->lookups_);
   if (records_ != nullptr) note(*inode, {});
   if (inode->lookups_ > 0) return;
-  const auto found = shard.inodes.find(inode->key());
-  // Not the inode: the number belongs to a newer object.
-  if (found != shard.inodes.end() && found->second == inode) shard.inodes.erase(found);
+  shard.inodes.remove(*inode);
   forget_record(id);
   slots_.remove(id);
 }
 
 void InodeTable::begin_session(std::uint32_t session) {
-  slots_.begin_session(session);
+  // Nobody may put an inode into an index that has been cleared, while its slot is still to be.
+  slots_.begin_session(kNoSession);
   for (Shard& shard : shards_) {
-    decltype(shard.inodes) dropped;  // closed after the lock
     const std::lock_guard lock(shard.mutex);
-    dropped.swap(shard.inodes);
+    shard.inodes.clear();
   }
-  // Those that no key leads to any more go too.
   slots_.clear([this](std::uint64_t id) { forget_record(id); });
+  slots_.begin_session(session);
 }
 
 void InodeTable::put_back(const Restored& restored) {
@@ -110,7 +91,7 @@ void InodeTable::put_back(const Restored& restored) {
   if (restored.lost) return;
   Shard& shard = shard_of(inode.key());
   const std::lock_guard lock(shard.mutex);
-  shard.inodes.insert_or_assign(inode.key(), restored.inode);
+  shard.inodes.put(inode);
 }
 
 // The mutex of the inode's shard is held by who calls the rest, so that records are changed by one after the other.

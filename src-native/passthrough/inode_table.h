@@ -6,16 +6,16 @@
 // Two hard links are one inode; a lookup of something known costs one statx(2) and no new descriptor. The root is not
 // counted and never leaves.
 //
-// Locks: a shard of the key map, and inside it a shard of the slot table. A descriptor is never closed under a lock.
+// Locks: a shard of the index, and inside it a shard of the slot table. A descriptor is never closed under a lock.
 #pragma once
 
 #include <array>
 #include <memory>
 #include <mutex>
-#include <unordered_map>
 
 #include "base/result.h"
 #include "passthrough/inode.h"
+#include "passthrough/inode_index.h"
 #include "passthrough/session_records.h"
 #include "passthrough/slot_table.h"
 
@@ -75,13 +75,10 @@ class InodeTable {
   std::size_t slots() const { return slots_.slots(); }
 
  private:
-  struct KeyHash {
-    std::size_t operator()(const InodeKey& key) const;
-  };
   static constexpr std::size_t kShards = 64;
   struct alignas(64) Shard {
-    std::mutex mutex;  // guards the map and the lookup counts of the inodes in it
-    std::unordered_map<InodeKey, std::shared_ptr<Inode>, KeyHash> inodes;
+    std::mutex mutex;   // guards the index and the lookup counts of the inodes in it
+    InodeIndex inodes;  // each of them is in slots_
   };
 
   Shard& shard_of(const InodeKey& key);
