@@ -12,35 +12,52 @@ namespace vfs::fuse {
 
 namespace {
 
-// Packs one entry after the other into guest memory. `Head` is what stands before the name.
+// Packs one entry after the other, and gives the guest a block of them at a time: a window on its memory for each
+// would cost more than the entry. `Head` is what stands before the name.
 template <typename Head>
 class Packer {
  public:
   explicit Packer(GuestWriter room) : room_(room) {}
 
-  bool fits(std::size_t name_length) const { return padded(sizeof(Head) + name_length) <= room_.remaining(); }
+  bool fits(std::size_t name_length) const {
+    return padded(sizeof(Head) + name_length) <= room_.remaining() - collected_;
+  }
 
   // The caller has asked fits().
   void put(const Head& head, std::string_view name) {
-    std::array<std::byte, padded(sizeof(Head) + NAME_MAX)> entry{};
-    const MutableByteSpan whole(entry);
-    copy_bytes(whole, bytes_of(head));
-    copy_bytes(whole.subspan(sizeof(Head)), std::as_bytes(std::span(name)));
     const std::size_t size = padded(sizeof(Head) + name.size());
-    if (room_.put_bytes(whole.first(size)).ok()) {
-      bytes_ += static_cast<std::uint32_t>(size);
+    if (size > block_.size() - collected_) flush();
+    const MutableByteSpan entry = MutableByteSpan(block_).subspan(collected_, size);
+    copy_bytes(entry, bytes_of(head));
+    copy_bytes(entry.subspan(sizeof(Head)), std::as_bytes(std::span(name)));
+    const MutableByteSpan padding = entry.subspan(sizeof(Head) + name.size());
+    std::fill(padding.begin(), padding.end(), std::byte{0});
+    collected_ += static_cast<std::uint32_t>(size);
+  }
+
+  // How many bytes the guest has been given. EFAULT: its memory is gone.
+  Result<std::uint32_t> finish() {
+    flush();
+    if (failed_) return Errno(EFAULT);
+    return bytes_;
+  }
+
+ private:
+  void flush() {
+    if (room_.put_bytes(ByteSpan(block_).first(collected_)).ok()) {
+      bytes_ += collected_;
     } else {
       failed_ = true;
     }
+    collected_ = 0;
   }
 
-  std::uint32_t bytes() const { return bytes_; }
-  bool failed() const { return failed_; }
-
- private:
   GuestWriter room_;
   std::uint32_t bytes_ = 0;
   bool failed_ = false;
+  std::uint32_t collected_ = 0;
+  std::array<std::byte, 4096> block_;  // only the first `collected_` bytes have a value
+  static_assert(sizeof(block_) >= padded(sizeof(Head) + NAME_MAX));
 };
 
 abi::Dirent dirent(std::uint64_t ino, std::uint64_t cookie, std::uint32_t type, std::string_view name) {
@@ -76,10 +93,11 @@ Progress list(Server& server, Request& request, bool may_wait, Method method) {
     if (!room.limit_to(std::min(in.size, room.remaining()))) return request.finish_error(Errno(EINVAL));
     Sink sink(room);
     const Status status = (server.file_system().*method)(server.call_of(request, may_wait), in, sink);
-    if (sink.failed()) return request.finish_dropped();
+    const auto listed = sink.finish();
+    if (!listed.ok()) return request.finish_dropped();
     // What was listed before an error is an answer; the error comes again when the guest asks on from there.
-    if (!status.ok() && sink.bytes() == 0) return request.finish_error(status.error());
-    request.finish_filled(sink.bytes());
+    if (!status.ok() && listed.value() == 0) return request.finish_error(status.error());
+    request.finish_filled(listed.value());
   });
   return Progress::kDone;
 }

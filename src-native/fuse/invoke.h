@@ -106,7 +106,8 @@ Progress invoke(Server& server, Request& request, bool may_wait) {
   Progress progress = Progress::kDone;
   with_parameters(request, static_cast<typename Shape::Parameters*>(nullptr), [&](const auto&... in) {
     const auto result = (server.file_system().*Method)(server.call_of(request, may_wait), in...);
-    if (!result.ok() && result.error() == kWouldWait && request.row()->wait == Wait::kPark) {
+    const Wait wait = request.row()->wait;
+    if (!result.ok() && result.error() == kWouldWait && (wait == Wait::kPark || wait == Wait::kTryFirst)) {
       progress = Progress::kWouldWait;
       return;
     }

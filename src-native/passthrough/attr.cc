@@ -1,5 +1,6 @@
 #include "passthrough/attr.h"
 
+#include <linux/magic.h>
 #include <sys/sysmacros.h>
 
 namespace vfs::passthrough {
@@ -31,6 +32,11 @@ abi::Attr to_attr(const struct statx& from) {
   attr.rdev = to_wire_device(from.stx_rdev_major, from.stx_rdev_minor);
   attr.blksize = from.stx_blksize;
   return attr;
+}
+
+bool is_in_memory(const struct statfs& from) {
+  const auto magic = static_cast<unsigned long>(from.f_type);
+  return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC;
 }
 
 abi::Kstatfs to_kstatfs(const struct statfs& from) {

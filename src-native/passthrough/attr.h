@@ -18,6 +18,10 @@ abi::Kstatfs to_kstatfs(const struct statfs& from);
 std::uint32_t to_wire_device(std::uint32_t major, std::uint32_t minor);
 dev_t from_wire_device(std::uint32_t device);
 
+// Whether the files of this file system are in memory: nothing ever waits for a disk there, and there is nothing to
+// sync.
+bool is_in_memory(const struct statfs& from);
+
 // A validity, as the wire has it.
 struct Timeout {
   explicit Timeout(std::uint64_t nanoseconds)

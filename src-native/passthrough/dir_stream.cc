@@ -9,9 +9,6 @@ namespace vfs::passthrough {
 
 namespace {
 
-// What glibc uses for readdir(3): large enough that a common directory is one call.
-constexpr std::size_t kBufferSize = 32768;
-
 // struct linux_dirent64, which no header of the C library declares: d_ino, d_off, d_reclen, d_type, d_name.
 constexpr std::size_t kInoOffset = 0;
 constexpr std::size_t kOffOffset = 8;
@@ -23,28 +20,51 @@ std::uint16_t record_length(ByteSpan record) { return value_from<std::uint16_t>(
 
 }  // namespace
 
+DirBuffers::Buffer DirBuffers::take() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!spare_.empty()) {
+      Buffer buffer = std::move(spare_.back());
+      spare_.pop_back();
+      return buffer;
+    }
+  }
+  return std::make_unique_for_overwrite<std::byte[]>(kSize);
+}
+
+void DirBuffers::give_back(Buffer buffer) {
+  const std::lock_guard lock(mutex_);
+  if (spare_.size() < kSpareMax) spare_.push_back(std::move(buffer));
+}
+
+void DirStream::drop_buffer() {
+  begin_ = end_ = 0;
+  if (buffer_ != nullptr) buffers_->give_back(std::move(buffer_));
+}
+
 Status DirStream::seek(std::uint64_t cookie) {
   // At the beginning nothing that was read before may be left: it is a listing of its own.
   if (cookie == position_ && (cookie != 0 || begin_ == end_)) return Unit{};
   if (cookie > INT64_MAX) return Errno(EINVAL);
   VFS_CHECK(sys::lseek(fd_.get(), static_cast<std::int64_t>(cookie), SEEK_SET));
-  begin_ = end_ = 0;
+  drop_buffer();
   position_ = cookie;
   return Unit{};
 }
 
 Status DirStream::refill() {
-  if (buffer_.empty()) buffer_.resize(kBufferSize);
-  VFS_TRY(const std::size_t filled, sys::getdents64(fd_.get(), buffer_));
+  if (buffer_ == nullptr) buffer_ = buffers_->take();
+  VFS_TRY(end_, sys::getdents64(fd_.get(), MutableByteSpan(buffer_.get(), DirBuffers::kSize)));
   begin_ = 0;
-  end_ = filled;
+  // Most streams are not read again after their end.
+  if (end_ == 0) drop_buffer();
   return Unit{};
 }
 
 Result<bool> DirStream::peek(DirEntry& entry) {
   if (begin_ == end_) VFS_CHECK(refill());
   if (begin_ == end_) return false;
-  const ByteSpan rest = ByteSpan(buffer_).subspan(begin_, end_ - begin_);
+  const ByteSpan rest = unread();
   // A FUSE file system below us could be as wrong as any peer.
   if (rest.size() <= kNameOffset) return Errno(EIO);
   const std::size_t length = record_length(rest);
@@ -60,7 +80,7 @@ Result<bool> DirStream::peek(DirEntry& entry) {
 }
 
 void DirStream::consume(const DirEntry& entry) {
-  begin_ += record_length(ByteSpan(buffer_).subspan(begin_));
+  begin_ += record_length(unread());
   position_ = entry.cookie;
 }
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <string_view>
 #include <vector>
 
@@ -20,10 +22,31 @@ struct DirEntry {
   const char* c_str() const { return name.data(); }
 };
 
+// Buffers that streams read into. A few wait for the next stream, because a large piece of memory that is taken and
+// given back for each listing costs more than a short listing itself. Threading: any thread.
+class DirBuffers {
+ public:
+  // What glibc uses for readdir(3): large enough that a common directory is one call.
+  static constexpr std::size_t kSize = 32768;
+  using Buffer = std::unique_ptr<std::byte[]>;
+
+  Buffer take();
+  void give_back(Buffer buffer);
+
+ private:
+  static constexpr std::size_t kSpareMax = 16;
+
+  std::mutex mutex_;  // guards spare_; nothing else is taken under it
+  std::vector<Buffer> spare_;
+};
+
 // Not thread safe: DirHandle's mutex guards it.
 class DirStream {
  public:
-  explicit DirStream(UniqueFd fd) : fd_(std::move(fd)) {}
+  DirStream(UniqueFd fd, std::shared_ptr<DirBuffers> buffers) : fd_(std::move(fd)), buffers_(std::move(buffers)) {}
+  ~DirStream() { drop_buffer(); }
+  DirStream(const DirStream&) = delete;
+  DirStream& operator=(const DirStream&) = delete;
 
   int fd() const { return fd_.get(); }
 
@@ -38,10 +61,13 @@ class DirStream {
 
  private:
   Status refill();
+  void drop_buffer();
+  ByteSpan unread() const { return ByteSpan(buffer_.get() + begin_, end_ - begin_); }
 
   UniqueFd fd_;
-  std::vector<std::byte> buffer_;
-  std::size_t begin_ = 0;  // what is unread: [begin_, end_)
+  const std::shared_ptr<DirBuffers> buffers_;
+  DirBuffers::Buffer buffer_;  // null: nothing is unread
+  std::size_t begin_ = 0;      // what is unread: [begin_, end_)
   std::size_t end_ = 0;
   std::uint64_t position_ = 0;  // the cookie of the entry at begin_
 };

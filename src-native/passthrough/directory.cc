@@ -43,7 +43,7 @@ Result<std::shared_ptr<DirHandle>> PassthroughFs::open_directory(const fuse::Cal
   VFS_TRY(auto token, budget_.take());
   VFS_TRY(const auto path_fd, inode->path_fd());
   VFS_TRY(auto fd, proc_.reopen(path_fd.get(), O_RDONLY | O_DIRECTORY));
-  return std::make_shared<DirHandle>(std::move(inode), std::move(fd), std::move(token));
+  return std::make_shared<DirHandle>(std::move(inode), std::move(fd), dir_buffers_, std::move(token));
 }
 
 Result<abi::OpenOut> PassthroughFs::opendir(const fuse::Call& call, const abi::OpenIn&) {
@@ -97,6 +97,7 @@ Status PassthroughFs::releasedir(const fuse::Call& call, const abi::ReleaseIn& i
 
 Status PassthroughFs::fsyncdir(const fuse::Call& call, const abi::FsyncIn& in) {
   VFS_TRY(const auto handle, directory_handle(call, in.fh));
+  if (!call.may_wait && !syncs_at_once(handle->inode())) return kWouldWait;
   const int fd = handle->stream.fd();  // never changes, so the stream's lock is not needed
   return (in.fsync_flags & abi::kFsyncFdatasync) != 0 ? sys::fdatasync(fd) : sys::fsync(fd);
 }

@@ -1,6 +1,5 @@
 // Open files.
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -24,9 +23,7 @@ Result<std::int64_t> to_offset(std::uint64_t offset) {
 // File systems that keep everything in memory have nothing to wait for, and some of them no RWF_NOWAIT.
 NowaitReads without_nowait(int fd) {
   const auto seen = sys::fstatfs(fd);
-  if (!seen.ok()) return NowaitReads::kPostpone;
-  const auto magic = static_cast<unsigned long>(seen.value().f_type);
-  return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC ? NowaitReads::kInline : NowaitReads::kPostpone;
+  return seen.ok() && is_in_memory(seen.value()) ? NowaitReads::kInline : NowaitReads::kPostpone;
 }
 
 // How a file is open for the process that writes, where no OPEN has said it: the guest repeats it with each WRITE.
@@ -188,6 +185,7 @@ Status PassthroughFs::flush(const fuse::Call& call, const abi::FlushIn& in) {
 
 Status PassthroughFs::fsync(const fuse::Call& call, const abi::FsyncIn& in) {
   VFS_TRY(const auto handle, file_of(call, call.nodeid, in.fh));
+  if (!call.may_wait && !syncs_at_once(handle->inode())) return kWouldWait;
   return (in.fsync_flags & abi::kFsyncFdatasync) != 0 ? sys::fdatasync(handle->fd()) : sys::fsync(handle->fd());
 }
 

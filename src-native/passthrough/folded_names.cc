@@ -36,7 +36,7 @@ Result<std::optional<ShortText>> PassthroughFs::folded_name(const Directory& in,
   return casefold_.find(in.inode->id(), name.text(), monotonic_ns(), [&](auto visit) -> Status {
     VFS_TRY(const auto token, budget_.take());
     VFS_TRY(auto fd, proc_.reopen(in.fd.get(), O_RDONLY | O_DIRECTORY));
-    DirStream stream(std::move(fd));
+    DirStream stream(std::move(fd), dir_buffers_);
     for (;;) {
       DirEntry next{};
       VFS_TRY(const bool more, stream.peek(next));

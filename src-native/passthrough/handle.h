@@ -83,8 +83,8 @@ class FileHandle {
 
 class DirHandle {
  public:
-  DirHandle(std::shared_ptr<Inode> inode, UniqueFd fd, FdBudget::Token token)
-      : stream(std::move(fd)), inode_(std::move(inode)), token_(std::move(token)) {}
+  DirHandle(std::shared_ptr<Inode> inode, UniqueFd fd, std::shared_ptr<DirBuffers> buffers, FdBudget::Token token)
+      : stream(std::move(fd), std::move(buffers)), inode_(std::move(inode)), token_(std::move(token)) {}
 
   const Inode& inode() const { return *inode_; }
   bool lost() const { return stream.fd() < 0; }

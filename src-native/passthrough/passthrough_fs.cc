@@ -88,7 +88,7 @@ void PassthroughFs::record_session() {
 }
 
 Result<PassthroughFs::Host> PassthroughFs::examine(const PassthroughOptions& options, const ProcFd& proc, int root) {
-  Host host{false, LabelSupport::kNone, true};
+  Host host{false, LabelSupport::kNone, true, false};
   if (options.xattr && options.posix_acl) {
     VFS_TRY(host.acls, supports_acls(proc, root));
   }
@@ -96,6 +96,7 @@ Result<PassthroughFs::Host> PassthroughFs::examine(const PassthroughOptions& opt
     VFS_TRY(host.labels, label_support());
   }
   VFS_TRY(const auto seen, sys::fstatfs(root));
+  host.in_memory = is_in_memory(seen);
   for (const unsigned long remote : kRemoteFileSystems) {
     if (static_cast<unsigned long>(seen.f_type) == remote) host.kills_priv = false;
   }

@@ -247,6 +247,7 @@ class PassthroughFs final : public fuse::FileSystem {
     bool acls;            // the root's file system has them
     LabelSupport labels;  // what we may do about labels
     bool kills_priv;      // the root's file system takes setuid and setgid bits away by itself
+    bool in_memory;       // the root's file system is
   };
   using HandleId = std::uint64_t;
   // No table gives it out.
@@ -397,6 +398,11 @@ class PassthroughFs final : public fuse::FileSystem {
   std::optional<std::string_view> guest_xattr_name(const fuse::Call& call, std::string_view name) const;
   Result<bool> has_default_acl(int directory) const;
   static Result<bool> supports_acls(const ProcFd& proc, int root);
+  // Whether fsync(2) waits for nothing: where the share's own file system has no disk.
+  bool syncs_at_once(const Inode& inode) const {
+    return host_.in_memory && inode.key().device == inodes_.root()->key().device;
+  }
+
   Status set_labels(const fuse::Call& call, const Created& created, int fd);
   // Where a map keeps security.capability under another name, the kernel does not know what it has to take away when
   // a file changes (CVE-2021-20263).
@@ -441,6 +447,7 @@ class PassthroughFs final : public fuse::FileSystem {
   CasefoldCache casefold_;
   InodeTable inodes_;
   HandleTable<FileHandle> files_;
+  const std::shared_ptr<DirBuffers> dir_buffers_ = std::make_shared<DirBuffers>();
   HandleTable<DirHandle> directories_;
   ImplicitHandles<FileHandle> implicit_files_;
   ImplicitHandles<DirHandle> implicit_directories_;

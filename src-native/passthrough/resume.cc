@@ -204,7 +204,7 @@ Result<std::shared_ptr<DirHandle>> PassthroughFs::directory_again(const std::sha
   VFS_TRY(auto token, budget_.take());
   VFS_TRY(const auto path_fd, inode->path_fd());
   VFS_TRY(auto fd, proc_.reopen(path_fd.get(), O_RDONLY | O_DIRECTORY));
-  return std::make_shared<DirHandle>(inode, std::move(fd), std::move(token));
+  return std::make_shared<DirHandle>(inode, std::move(fd), dir_buffers_, std::move(token));
 }
 
 // `again(inode, record)` opens a handle once more, `lose(inode)` makes one that is lost.
@@ -261,7 +261,9 @@ std::optional<fuse::SessionTerms> PassthroughFs::resume(
       });
   resume_handles(
       directories_, directories, resumption, [&](const auto& inode, const auto&) { return directory_again(inode); },
-      [](const auto& inode) { return std::make_shared<DirHandle>(inode, UniqueFd(), FdBudget::Token()); });
+      [this](const auto& inode) {
+        return std::make_shared<DirHandle>(inode, UniqueFd(), dir_buffers_, FdBudget::Token());
+      });
   return terms;
 }
 

@@ -140,7 +140,10 @@ class FakeFileSystem : public fuse::FileSystem {
   }
   Result<abi::StatfsOut> statfs(const Call& call) override { return after(record("statfs", call), stats); }
   Status release(const Call& call, const abi::ReleaseIn& in) override { return record("release", call, in); }
-  Status fsync(const Call& call, const abi::FsyncIn& in) override { return record("fsync", call, in); }
+  // As on a disk.
+  Status fsync(const Call& call, const abi::FsyncIn& in) override {
+    return call.may_wait ? record("fsync", call, in) : Status(kWouldWait);
+  }
   Status flush(const Call& call, const abi::FlushIn& in) override { return record("flush", call, in); }
   Result<abi::OpenOut> opendir(const Call& call, const abi::OpenIn& in) override {
     return after(record("opendir", call, in), opened);
@@ -154,7 +157,10 @@ class FakeFileSystem : public fuse::FileSystem {
     return on_readdirplus(in, sink);
   }
   Status releasedir(const Call& call, const abi::ReleaseIn& in) override { return record("releasedir", call, in); }
-  Status fsyncdir(const Call& call, const abi::FsyncIn& in) override { return record("fsyncdir", call, in); }
+  // As on a disk.
+  Status fsyncdir(const Call& call, const abi::FsyncIn& in) override {
+    return call.may_wait ? record("fsyncdir", call, in) : Status(kWouldWait);
+  }
   Status access(const Call& call, const abi::AccessIn& in) override { return record("access", call, in); }
   Status fallocate(const Call& call, const abi::FallocateIn& in) override { return record("fallocate", call, in); }
   Result<abi::LseekOut> lseek(const Call& call, const abi::LseekIn& in) override {
