@@ -23,6 +23,11 @@ export interface FsBackendOptions {
   readonly requestQueues?: number;
   /** Threads for requests that may block, 1 to 64; default 4; started when first needed. */
   readonly poolThreads?: number;
+  /**
+   * For how many microseconds the thread of a queue looks for more to do before it sleeps, 0 to 10000; default 0, because it
+   * takes a processor for as long. Adaptive: it looks only as long as that has lately saved a wake-up.
+   */
+  readonly pollUs?: number;
   /** Measures how long requests take, for `stats()`; default false, because it costs two readings of the clock each. */
   readonly measureLatency?: boolean;
   /**
@@ -49,12 +54,16 @@ export interface ParsedOptions {
   readonly config: Config;
   readonly requestQueues: number;
   readonly poolThreads: number;
+  readonly pollUs: number;
   readonly measureLatency: boolean;
   /** Absolute. */
   readonly stateFile: string | undefined;
   readonly confinement: NativeConfinement;
   readonly policy: CompiledPolicy | undefined;
 }
+
+/** The longest that a queue's thread looks for more to do, µs. */
+export const POLL_US_MAX = 10_000;
 
 /** Bytes of `tag` in the device's configuration (virtio 1.3 §5.11.4). */
 export const TAG_BYTES_MAX = 36;
@@ -65,6 +74,7 @@ const OPTION_NAMES = [
   'config',
   'requestQueues',
   'poolThreads',
+  'pollUs',
   'measureLatency',
   'stateFile',
   'confineThreads',
@@ -85,7 +95,7 @@ export function parseOptions(options: unknown): ParsedOptions {
     throw new VirtioFsError('ERR_VIRTIOFS_OPTION_UNKNOWN', { detail });
   }
   const given = options as Record<string, unknown>;
-  const { tag, sharedDir, requestQueues = 1, poolThreads = 4, measureLatency = false } = given;
+  const { tag, sharedDir, requestQueues = 1, poolThreads = 4, pollUs = 0, measureLatency = false } = given;
   const { stateFile, confineThreads } = given;
   const withoutPolicy = parseConfig(given['config']);
   const policy =
@@ -95,8 +105,9 @@ export function parseOptions(options: unknown): ParsedOptions {
     tag: parseTag(tag),
     sharedDir: parsePath('sharedDir', sharedDir, 'the path of a directory'),
     config,
-    requestQueues: parseCount('requestQueues', requestQueues, 255),
-    poolThreads: parseCount('poolThreads', poolThreads, 64),
+    requestQueues: parseCount('requestQueues', requestQueues, 1, 255),
+    poolThreads: parseCount('poolThreads', poolThreads, 1, 64),
+    pollUs: parseCount('pollUs', pollUs, 0, POLL_US_MAX),
     measureLatency: parseFlag('measureLatency', measureLatency),
     stateFile: stateFile === undefined ? undefined : parsePath('stateFile', stateFile, 'the path of a file'),
     confinement: parseConfinement(confineThreads, config),
@@ -144,9 +155,9 @@ function parsePath(name: 'sharedDir' | 'stateFile', value: unknown, wanted: stri
   return resolve(value);
 }
 
-function parseCount(name: string, value: unknown, max: number): number {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= max) return value;
-  const detail = `"${name}" is ${String(value)}, not an integer from 1 to ${max}`;
+function parseCount(name: string, value: unknown, min: number, max: number): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
+  const detail = `"${name}" is ${String(value)}, not an integer from ${min} to ${max}`;
   throw new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <functional>
 #include <memory>
@@ -10,6 +11,18 @@
 #include "base/result.h"
 
 namespace vfs {
+
+// For loops that wait for another processor: lets the sibling of this one run, and spares power.
+inline void relax_processor() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Lets another thread have this processor, if one is waiting for it: sched_yield(2), which cannot fail on Linux.
+inline void yield_processor() { sched_yield(); }
 
 class Thread {
  public:

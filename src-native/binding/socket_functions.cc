@@ -279,6 +279,10 @@ Napi::Value raise_file_limit(const Napi::CallbackInfo& info) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return throw_system(info.Env(), Errno(errno), "getrlimit");
   limit.rlim_cur = limit.rlim_max;
+  const std::uint32_t wanted = info[0].As<Napi::Number>().Uint32Value();
+  const rlimit more{wanted, wanted};
+  // EPERM: it takes CAP_SYS_RESOURCE, and is no more than fs.nr_open.
+  if (limit.rlim_max < wanted && ::setrlimit(RLIMIT_NOFILE, &more) == 0) return Napi::Number::New(info.Env(), wanted);
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return throw_system(info.Env(), Errno(errno), "setrlimit");
   return Napi::Number::New(info.Env(), static_cast<double>(limit.rlim_cur));
 }

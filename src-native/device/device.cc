@@ -37,6 +37,7 @@ Result<std::unique_ptr<Device>> Device::create(const DeviceOptions& options, Dev
 Device::Device(const DeviceOptions& options, std::unique_ptr<passthrough::PassthroughFs> fs,
                sandbox::ThreadConfinement confinement, DeviceObserver& observer)
     : tag_(options.tag),
+      poll_max_(options.poll_max),
       observer_(observer),
       fs_(std::move(fs)),
       confinement_(std::move(confinement)),
@@ -71,7 +72,10 @@ Status Device::start_worker(unsigned index, const virtio::QueueSetup& setup, std
                              .kick = std::move(notifiers.kick),
                              .call = std::move(notifiers.call),
                              .prepare_thread = prepare_thread(),
-                             .err = std::move(notifiers.err)};
+                             .err = std::move(notifiers.err),
+                             .before_batch = &passthrough::look_again_at_identity,
+                             // Nobody waits for what the hiprio queue does.
+                             .poll_max = index == 0 ? std::chrono::microseconds(0) : poll_max_};
   WorkerEvents events{[this, index](Fault fault) { observer_.queue_failed(index, fault); },
                       [this, index] { observer_.queue_stopped(index); }};
   VFS_TRY(workers_[index], Worker::start(std::move(worker_setup), server_, pool_, lot_, std::move(events)));

@@ -4,6 +4,7 @@
 // Nothing here waits for the observer, so closing from the observer's thread cannot deadlock.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,6 +28,7 @@ struct DeviceOptions {
   unsigned pool_threads;
   std::uint32_t write_bytes_max = 1U << 20;  // of one WRITE or READ; a whole number of pages
   bool measure_latency = false;
+  std::chrono::microseconds poll_max{0};  // see Worker::Setup
   passthrough::PassthroughOptions share;
   sandbox::ConfinementOptions confinement;  // of the threads; a pumped queue has none
   // What the guest may see and do. Without one nothing is asked, and none can be given later.
@@ -112,6 +114,7 @@ class Device {
   PrepareThread prepare_thread() const;
 
   const std::string tag_;
+  const std::chrono::microseconds poll_max_;
   DeviceObserver& observer_;
   std::unique_ptr<passthrough::PassthroughFs> fs_;
   const sandbox::ThreadConfinement confinement_;

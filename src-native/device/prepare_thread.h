@@ -10,4 +10,7 @@ namespace vfs::device {
 // An error: the thread must not serve.
 using PrepareThread = std::function<Status()>;
 
+// Before a thread serves what has come.
+using BeforeBatch = void (*)();
+
 }  // namespace vfs::device

@@ -123,6 +123,7 @@ Result<std::size_t, Fault> QueueEngine::serve(std::size_t limit) {
       slot.written = 0;
       put_back(slot);
     }
+    wants_interrupt_ |= queue_.publish();
   }
   return taken;
 }
@@ -217,7 +218,8 @@ void QueueEngine::collect() {
 
 bool QueueEngine::flush() {
   collect();
-  return queue_.publish();
+  wants_interrupt_ |= queue_.publish();
+  return std::exchange(wants_interrupt_, false);
 }
 
 }  // namespace vfs::device

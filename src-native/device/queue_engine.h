@@ -37,9 +37,17 @@ class QueueEngine final : public CompletionSink, public std::enable_shared_from_
   void switch_memory(std::shared_ptr<GuestMemory> memory);
   void set_used_log(std::optional<GuestAddress> address) { queue_.set_used_log(address); }
 
-  // Takes and serves up to `limit` chains. Returns how many were taken.
+  // Whether there is something for serve() or flush() to do.
+  bool has_work() const {
+    return queue_.has_available() || completed_.load(std::memory_order_relaxed) != nullptr ||
+           memory_offered_.load(std::memory_order_relaxed);
+  }
+
+  // Takes and serves up to `limit` chains. Returns how many were taken. What is finished is shown to the driver at
+  // once, which may be looking; whether it wants an interrupt, flush() says.
   Result<std::size_t, Fault> serve(std::size_t limit);
-  // Collects completions and shows the driver what is finished. True: the driver wants an interrupt.
+  // Collects completions and shows the driver what is finished. True: the driver wants an interrupt, for this or for
+  // what serve() has shown since the last flush().
   bool flush();
 
   // Requests in the parking lot. retry_parked() tries those of a pumped queue again. abandon_parked() gives them up,
@@ -107,6 +115,7 @@ class QueueEngine final : public CompletionSink, public std::enable_shared_from_
   std::thread::id owner_;
   bool attached_ = false;
   bool forgetting_ = false;
+  bool wants_interrupt_ = false;
   fuse::Counters counters_;  // of the owner
   std::atomic<std::uint32_t> parked_{0};
   std::vector<std::unique_ptr<Slot>> slots_;

@@ -22,7 +22,10 @@ constexpr std::uint64_t kStop = 2;
 }  // namespace
 
 Worker::Worker(Setup setup, WorkerEvents events)
-    : setup_(std::move(setup)), events_(std::move(events)), call_may_block_(!sys::is_nonblocking(setup_.call.get())) {}
+    : setup_(std::move(setup)),
+      events_(std::move(events)),
+      call_may_block_(!sys::is_nonblocking(setup_.call.get())),
+      poll_(setup_.poll_max) {}
 
 Result<std::unique_ptr<Worker>> Worker::start(Setup setup, fuse::Server& server, ThreadPool& pool, ParkingLot& lot,
                                               WorkerEvents events) {
@@ -116,21 +119,30 @@ void Worker::run() {
 bool Worker::serve_ring() {
   engine_->suppress_kicks();
   while (!stopping_.load(std::memory_order_relaxed)) {
+    if (setup_.before_batch != nullptr) setup_.before_batch();
     const auto taken = engine_->serve(kBatch);
     if (engine_->flush()) signal_call();
     if (!taken.ok()) {
       fail(taken.error());
       return false;
     }
-    if (taken.value() < kBatch && !engine_->request_kick()) return true;
+    if (taken.value() == kBatch || look_for_more()) continue;
+    if (!engine_->request_kick()) return true;
   }
   return true;
 }
 
+// Kicks stay suppressed meanwhile: a driver that finds us looking pays for none.
+bool Worker::look_for_more() {
+  return poll_.look([this] { return engine_->has_work() || stopping_.load(std::memory_order_relaxed); });
+}
+
 void Worker::wait_for_events() {
+  const auto asleep = poll_.enabled() ? PollWindow::Clock::now() : PollWindow::Clock::time_point();
   std::array<epoll_event, 3> events;
   // Whatever woke us, the loop looks at everything. An error here is our own bug: the descriptors are ours.
   VFS_ASSERT(sys::epoll_wait(epoll_.get(), events, -1).ok());
+  if (poll_.enabled()) poll_.slept(PollWindow::Clock::now() - asleep);
 }
 
 // The end of the thread: no chain is taken any more, those that were are answered. After a fault this is also where it

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -10,6 +11,7 @@
 
 #include "base/thread.h"
 #include "base/unique_fd.h"
+#include "device/poll_window.h"
 #include "device/prepare_thread.h"
 #include "device/queue_engine.h"
 
@@ -34,6 +36,8 @@ class Worker {
     UniqueFd call;  // may be none: the driver polls
     PrepareThread prepare_thread;
     UniqueFd err = {};  // may be none
+    BeforeBatch before_batch = nullptr;
+    std::chrono::microseconds poll_max{0};  // how long to look for more before sleeping; 0: not at all
   };
 
   // Starts the thread. Errors: of eventfd, epoll and thread creation. What is wrong with the ring, the `failed` event
@@ -59,6 +63,7 @@ class Worker {
   Status open_descriptors();
   void run();
   bool serve_ring();
+  bool look_for_more();
   void wait_for_events();
   void finish_in_flight();
   void fail(Fault fault);
@@ -75,6 +80,7 @@ class Worker {
   std::mutex call_mutex_;  // guards setup_.call, setup_.err and these two; nothing else is taken while it is held
   bool call_may_block_;
   bool broken_ = false;
+  PollWindow poll_;
   Thread thread_;
 };
 

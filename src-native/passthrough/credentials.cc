@@ -11,6 +11,38 @@ namespace {
 
 thread_local bool prepared = false;
 
+// What a thread is itself.
+struct Own {
+  sys::IdSet uids;
+  sys::IdSet gids;
+  std::optional<sys::Capabilities> sets = {};  // none: not looked at so far
+};
+
+thread_local bool remembers = false;
+thread_local std::optional<Own> remembered;
+
+Own own_ids() {
+  if (remembered.has_value()) return *remembered;
+  const Own own{sys::user_ids(), sys::group_ids()};
+  if (remembers) remembered = own;
+  return own;
+}
+
+Result<sys::Capabilities> own_capabilities(const Own& own) {
+  if (own.sets.has_value()) return *own.sets;
+  VFS_TRY(const auto sets, sys::capabilities());
+  if (remembered.has_value()) remembered->sets = sets;
+  return sets;
+}
+
+// Whether a thread is one user and one group in every respect, and not those that it had.
+bool is_another(const sys::ThreadCredentials& before) {
+  const auto is_one = [](const sys::IdSet& ids) { return ids.real == ids.effective && ids.effective == ids.saved; };
+  const sys::IdSet uids = sys::user_ids();
+  const sys::IdSet gids = sys::group_ids();
+  return is_one(uids) && is_one(gids) && (uids.real != before.uid.real || gids.real != before.gid.real);
+}
+
 // Of our threads, which have it from the process. Looked at by the first of them: later ones may be started by one that
 // is confined, and may not ask.
 bool capabilities_follow_uid() {
@@ -55,10 +87,15 @@ Status prepare_thread() {
   return Unit{};
 }
 
+void look_again_at_identity() {
+  remembers = true;
+  remembered.reset();
+}
+
 bool thread_prepared() { return prepared; }
 
 ScopedCredentials::~ScopedCredentials() {
-  if (before_) VFS_ASSERT(sys::restore_thread_credentials(*before_).ok());
+  if (before_ && !sys::restore_thread_credentials(*before_).ok()) VFS_ASSERT(is_another(*before_));
 }
 
 Status ScopedCredentials::become_creator(uid_t uid, gid_t gid, std::span<const gid_t> groups) {
@@ -71,18 +108,17 @@ Status ScopedCredentials::become(uid_t uid, gid_t gid, std::uint64_t capabilitie
   // An id that does not exist would mean "leave it" to the calls below; EOVERFLOW is what the kernel answers to a
   // creator whose ids have no number here.
   if (uid == kNoId || gid == kNoId) return Errno(EOVERFLOW);
-  const sys::IdSet uids = sys::user_ids();
-  const sys::IdSet gids = sys::group_ids();
-  const uid_t own_uid = uids.effective;
-  const gid_t own_gid = gids.effective;
+  const Own own = own_ids();
+  const uid_t own_uid = own.uids.effective;
+  const gid_t own_gid = own.gids.effective;
   // Nobody gains root by asking as root: an ordinary user's daemon acts as itself for the guest's root.
   const uid_t target_uid = uid == 0 ? own_uid : uid;
   const gid_t target_gid = gid == 0 && own_uid != 0 ? own_gid : gid;
   const bool is_self = target_uid == own_uid && target_gid == own_gid;
   if (is_self && groups.empty()) return Unit{};
 
-  VFS_TRY(const auto sets, sys::capabilities());
-  sys::ThreadCredentials before{sets, uids, gids, {}};
+  VFS_TRY(const auto sets, own_capabilities(own));
+  sys::ThreadCredentials before{sets, own.uids, own.gids, {}};
   if (!is_self && !can_return(before)) return Errno(EPERM);
   before.raised_by_uid = capabilities_follow_uid() && target_uid != own_uid;
   VFS_CHECK(save(before, !groups.empty() || !thread_prepared()));

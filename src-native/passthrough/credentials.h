@@ -19,6 +19,11 @@ namespace vfs::passthrough {
 // groups, which are ours and not the caller's (CVE-2022-0358). Once per thread; later calls do nothing.
 Status prepare_thread();
 
+// For threads that are ours, before they serve what has come: the application may have changed the ids of the process
+// (setuid(2) of the C library reaches every thread). From the first call on a thread, what it has seen of its own ids
+// and capabilities is remembered until the next.
+void look_again_at_identity();
+
 // Whether prepare_thread() succeeded here. Pumped queues run on a thread of the application, whose umask and groups
 // must not change: creating is repaired there afterwards (PassthroughFs::repair_mode), and groups are set aside only
 // while acting as somebody else.
@@ -28,7 +33,8 @@ bool thread_prepared();
 class ScopedCredentials {
  public:
   ScopedCredentials() = default;
-  // Restores everything. A thread that cannot must not go on as somebody else: the process ends.
+  // Restores everything. A thread that cannot must not go on as somebody else: the process ends. (Unless the process
+  // has given up what it was meanwhile; then the thread is what the process is now.)
   ~ScopedCredentials();
   ScopedCredentials(const ScopedCredentials&) = delete;
   ScopedCredentials& operator=(const ScopedCredentials&) = delete;

@@ -16,6 +16,7 @@
 #include "memory/guest_memory.h"
 #include "virtio/descriptor_chain.h"
 #include "virtio/in_flight_table.h"
+#include "virtio/ring_layout.h"
 
 namespace vfs::virtio {
 
@@ -49,6 +50,8 @@ class Virtqueue {
   // still use. After a fault the queue is broken.
   Result<std::shared_ptr<GuestMemory>, Fault> replace_memory(std::shared_ptr<GuestMemory> memory);
 
+  // Whether the driver has offered a chain that was not popped yet.
+  bool has_available() const { return avail_.load_acquire(abi::kAvailIndex) != next_avail_; }
   // The head of the next chain, if there is one; first those that a device before us left over. A fault means that the
   // ring is broken: pop no more.
   Result<std::optional<std::uint16_t>, Fault> pop();

@@ -32,6 +32,7 @@ export interface ShareCommand {
   readonly config: Config;
   readonly requestQueues: number;
   readonly poolThreads: number;
+  readonly pollUs: number;
   readonly configSpace: boolean;
   /** Where virtiofsd's users expect the number of the process; undefined: nowhere. */
   readonly pidFile: string | undefined;
@@ -128,6 +129,7 @@ function shareCommand(options: OptionSet, sockets: ActivatedSocket[], only: bool
     config: shareConfig(options),
     requestQueues: options.get('request-queues') ?? 1,
     poolThreads: poolThreads(options, warn),
+    pollUs: options.get('poll-us') ?? 0,
     configSpace: tag !== undefined && !options.has('no-config-space'),
     pidFile: endpoint.kind === 'path' && defaultsOf(options) === 'virtiofsd' ? `${endpoint.path}.pid` : undefined,
     stateFile: options.get('state-file'),

@@ -144,11 +144,14 @@ async function untilTheEnd(
   }
 }
 
+/** As virtiofsd's: many files that a guest knows, and no table of the kernel's that is out of proportion. */
+const FILE_LIMIT_DEFAULT = 1_000_000;
+
 /** Each open file of the guest is a descriptor here. */
 function limitFiles(limit: number | undefined): void {
   if (limit === 0) return;
   native(() => {
-    if (limit === undefined) loadBinding().raiseFileLimit();
+    if (limit === undefined) loadBinding().raiseFileLimit(FILE_LIMIT_DEFAULT);
     else loadBinding().setFileLimit(limit);
   });
 }
@@ -171,12 +174,12 @@ async function serveShare(
   sink: LogSink,
   closers: Closers,
 ): Promise<Served> {
-  const { tag, sharedDir, config, requestQueues, poolThreads, endpoint, stateFile, policyFile } = share;
+  const { tag, sharedDir, config, requestQueues, poolThreads, pollUs, endpoint, stateFile, policyFile } = share;
   const name = tag ?? sharedDir;
   const log = new Log(sink, command.logLevel, command.shares.length === 1 ? '' : `${name}: `);
   const measureLatency = command.statsSeconds !== undefined;
   const group = groupOf(endpoint);
-  const device = { requestQueues, poolThreads, measureLatency, config: given(config), ...sandboxed };
+  const device = { requestQueues, poolThreads, pollUs, measureLatency, config: given(config), ...sandboxed };
   const optional = {
     ...(stateFile === undefined ? {} : { stateFile }),
     ...(policyFile === undefined ? {} : { policy: readPolicyFile(policyFile) }),

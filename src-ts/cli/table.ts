@@ -23,6 +23,7 @@ import {
   legacyItems,
   text,
 } from './kinds.js';
+import { POLL_US_MAX } from '../options.js';
 import { concat, row, type OptionRow } from './option-row.js';
 
 export { OPTION_GROUPS, spelling, type OptionGroup, type OptionRow } from './option-row.js';
@@ -306,6 +307,16 @@ export const CLI_OPTIONS = {
       'wait is served without them. 0 counts as 1.',
     ],
   }),
+  'poll-us': row({
+    group: 'resources',
+    scope: 'share',
+    value: 'US',
+    kind: integer(0, POLL_US_MAX),
+    help: [
+      "How long a queue's thread looks for more to do before it sleeps, in microseconds;",
+      'default 0. Saves wake-ups, takes a processor.',
+    ],
+  }),
   'state-file': row({
     group: 'resources',
     scope: 'place',
@@ -318,7 +329,10 @@ export const CLI_OPTIONS = {
     scope: 'process',
     value: 'N',
     kind: integer(0, 0x7fff_ffff),
-    help: ['Soft and hard limit on open files; 0: left alone. Default: the soft one is raised', 'to the hard one.'],
+    help: [
+      'Soft and hard limit on open files; 0: left alone. Default: 1000000, or where that is',
+      'not allowed, the hard limit.',
+    ],
   }),
   sandbox: row({
     group: 'sandbox',

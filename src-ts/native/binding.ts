@@ -228,6 +228,8 @@ export interface NativeDeviceOptions extends NativeShareOptions {
   readonly requestQueues: number;
   /** Threads for requests that may block, 1 to 64; started when first needed. */
   readonly poolThreads: number;
+  /** How long a queue's thread looks for more to do before it sleeps, µs; 0: not at all. */
+  readonly pollUs: number;
   /** How long requests take is measured. */
   readonly measureLatency: boolean;
   readonly confinement: NativeConfinement;
@@ -482,8 +484,8 @@ export interface NativeBinding {
   /** The table of INIT flags, by bit. */
   fuseInitFlags(): NativeInitFlagRow[];
 
-  /** Raises RLIMIT_NOFILE's soft limit to the hard one; returns the limit in force. */
-  raiseFileLimit(): number;
+  /** Raises RLIMIT_NOFILE to what is wanted, or its soft limit to the hard one; returns the limit in force. */
+  raiseFileLimit(wanted: number): number;
   /** Sets both limits of RLIMIT_NOFILE. */
   setFileLimit(limit: number): void;
   /** The gid of a group, as the system's name services know it; undefined: there is no such group. */

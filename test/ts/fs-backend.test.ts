@@ -29,6 +29,7 @@ describe('the device', () => {
       sessionFd: -1,
       requestQueues: 3,
       poolThreads: 4,
+      pollUs: 0,
       measureLatency: false,
       confinement: { seccomp: 'none', landlock: false, capabilities: undefined },
       entryTimeoutMs: 500,

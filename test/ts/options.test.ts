@@ -13,6 +13,7 @@ describe('parseOptions', () => {
       sharedDir: resolve('.'),
       requestQueues: 1,
       poolThreads: 4,
+      pollUs: 0,
       measureLatency: false,
       config: { timeout: 5, cachePolicy: 'auto' },
     });
@@ -32,6 +33,8 @@ describe('parseOptions', () => {
     ['ERR_VIRTIOFS_OPTION_INVALID', { ...GOOD, requestQueues: 1.5 }],
     ['ERR_VIRTIOFS_OPTION_INVALID', { ...GOOD, requestQueues: '1' }],
     ['ERR_VIRTIOFS_OPTION_INVALID', { ...GOOD, poolThreads: 65 }],
+    ['ERR_VIRTIOFS_OPTION_INVALID', { ...GOOD, pollUs: -1 }],
+    ['ERR_VIRTIOFS_OPTION_INVALID', { ...GOOD, pollUs: 10_001 }],
     ['ERR_VIRTIOFS_OPTION_INVALID', { ...GOOD, measureLatency: 1 }],
     ['ERR_VIRTIOFS_CONFIG_KEY_UNKNOWN', { ...GOOD, config: { tiemout: 1 } }],
     ['ERR_VIRTIOFS_TAG_INVALID', { ...GOOD, tag: '' }],

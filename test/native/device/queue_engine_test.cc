@@ -57,17 +57,34 @@ TEST(QueueEngine, takes_no_more_than_the_limit) {
   EXPECT_EQ(rig.serve(2), 0U);
 }
 
-TEST(QueueEngine, nothing_is_shown_before_flush) {
+TEST(QueueEngine, what_is_finished_is_shown_at_once_and_the_call_comes_with_flush) {
   Service service;
   EngineRig rig(service);
   rig.begin_session();
-  rig.client.send(getattr_request());
+  for (int i = 0; i < 3; ++i) rig.client.send(getattr_request());
   rig.serve();
-  EXPECT_FALSE(rig.client.take().has_value());
   EXPECT_EQ(rig.engine->in_flight(), 0U);
+  // A driver that looks need not be called to see them.
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(rig.client.take().has_value());
   EXPECT_TRUE(rig.engine->flush());
-  EXPECT_TRUE(rig.client.take().has_value());
   EXPECT_FALSE(rig.engine->flush());
+}
+
+TEST(QueueEngine, has_work_while_there_is_something_to_serve_or_to_flush) {
+  Service service;
+  EngineRig rig(service);
+  rig.begin_session();
+  EXPECT_FALSE(rig.engine->has_work());
+  rig.client.send(getattr_request());
+  EXPECT_TRUE(rig.engine->has_work());
+  rig.serve();
+  EXPECT_FALSE(rig.engine->has_work());
+  rig.client.send(test::fsync_request());
+  rig.serve();
+  EXPECT_TRUE(test::eventually([&] { return rig.wakes == 1; }));
+  EXPECT_TRUE(rig.engine->has_work());
+  EXPECT_TRUE(rig.engine->flush());
+  EXPECT_FALSE(rig.engine->has_work());
 }
 
 TEST(QueueEngine, completion_of_another_thread_wakes_the_owner_and_waits_for_it) {

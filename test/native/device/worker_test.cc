@@ -65,6 +65,43 @@ TEST(Worker, serves_across_the_wrap_of_the_indices) {
   EXPECT_EQ(rig.stop().next_avail, static_cast<std::uint16_t>(65530 + 21));
 }
 
+TEST(Worker, one_that_looks_needs_no_kick) {
+  for (const bool event_idx : {false, true}) {
+    Service service;
+    WorkerRig rig(service, {.queue_size = 16, .event_idx = event_idx});
+    rig.poll_for(std::chrono::minutes(1));
+    rig.start();
+    rig.begin_session();
+    for (int i = 0; i < 10; ++i) {
+      // The second kind is finished by another thread.
+      for (const auto& request : {getattr_request(), fsync_request()}) {
+        rig.client().send(request);
+        EXPECT_FALSE(rig.driver().needs_kick());
+        const auto answer = rig.take();
+        ASSERT_TRUE(answer.has_value());
+        EXPECT_EQ(answer->reply.error(), 0);
+      }
+    }
+    // It hears of the end at once, too.
+    const auto begin = std::chrono::steady_clock::now();
+    rig.stop();
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
+  }
+}
+
+TEST(Worker, one_that_has_looked_in_vain_asks_for_a_kick) {
+  Service service;
+  WorkerRig rig(service, {.queue_size = 16, .event_idx = true});
+  rig.poll_for(std::chrono::microseconds(200));
+  rig.start();
+  rig.begin_session();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(rig.call(getattr_request()).error(), 0);
+    // Longer than it looks.
+    ::poll(nullptr, 0, 2);
+  }
+}
+
 TEST(Worker, batch_costs_one_call) {
   Service service;
   WorkerRig rig(service);

@@ -361,6 +361,40 @@ TEST_F(CredentialsTest, an_ordinary_users_daemon_creates_as_itself_only) {
   EXPECT_EQ(get("object"), "text");
 }
 
+TEST_F(CredentialsTest, what_is_remembered_of_the_own_identity_ends_with_the_next_look) {
+  on_thread(true, [&] {
+    passthrough::look_again_at_identity();
+    for (const uid_t uid : {kUser, uid_t{0}, kUser + 1, kUser}) {
+      const std::string name = "of" + std::to_string(uid);
+      static_cast<void>(fs->unlink(call(), NameOf(name)).ok());
+      ASSERT_TRUE(fs->mknod(call(abi::kRootId, uid, 0), {S_IFREG | 0644, 0, 0, 0}, NameOf(name), {}).ok());
+      EXPECT_EQ(host(name).st_uid, uid);
+      expect_restored();
+    }
+    // As setuid(2) of the C library does on every thread when the application calls it.
+    ASSERT_EQ(::syscall(SYS_setresuid, -1, kUser, -1), 0);
+    passthrough::look_again_at_identity();
+    ASSERT_EQ(::chown(dir.path().c_str(), kUser, kGroup), -1);
+    EXPECT_EQ(sys::user_ids().effective, kUser);
+    EXPECT_ERRNO(fs->mkdir(call(abi::kRootId, kUser, 0), {0755, 0}, NameOf("not here"), {}), EACCES);
+    ASSERT_EQ(::syscall(SYS_setresuid, -1, 0, -1), 0);
+  });
+}
+
+TEST_F(CredentialsTest, a_process_that_gives_up_what_it_was_goes_on_as_what_it_is) {
+  on_thread(true, [&] {
+    {
+      passthrough::ScopedCredentials scope;
+      ASSERT_TRUE(scope.become_creator(kUser, kGroup).ok());
+      // The raw calls, for this thread alone: what an application's setuid(2) does here in the middle of a request.
+      ASSERT_EQ(::syscall(SYS_setresuid, -1, 0, -1), 0);
+      ASSERT_EQ(::syscall(SYS_setresgid, kGroup + 1, kGroup + 1, kGroup + 1), 0);
+      ASSERT_EQ(::syscall(SYS_setresuid, kUser + 1, kUser + 1, kUser + 1), 0);
+    }
+    EXPECT_EQ(sys::user_ids().effective, kUser + 1);
+  });
+}
+
 TEST_F(CredentialsTest, an_identity_without_way_back_is_not_given_up) {
   on_thread(false, [&] {
     // Effective root and nothing else: setresuid would take all capabilities away for good.

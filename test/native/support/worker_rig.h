@@ -59,11 +59,14 @@ class WorkerRig {
   GuestMemory& memory() { return *ring_.memory; }
 
   void start() { start_with(driver().setup()); }
+  // Looks for more before it sleeps, from the next start on.
+  void poll_for(std::chrono::microseconds max) { poll_max_ = max; }
   void start_with(const virtio::QueueSetup& setup, Status (*prepare_thread)() = &nothing_to_prepare) {
     stopped_ = false;
     failure_ = kNone;
     device::Worker::Setup worker_setup{"v_fs:test:0",  setup,          ring_.memory,
                                        copy_of(kick_), copy_of(call_), prepare_thread};
+    worker_setup.poll_max = poll_max_;
     auto started = device::Worker::start(
         std::move(worker_setup), service_.server, service_.pool, service_.lot,
         {[this](Fault fault) { failure_ = static_cast<int>(fault); }, [this] { stopped_ = true; }});
@@ -137,6 +140,7 @@ class WorkerRig {
   }
 
  private:
+  std::chrono::microseconds poll_max_{0};
   static constexpr int kNone = -1;
 
   Service& service_;
