@@ -69,6 +69,11 @@ describe('figures', () => {
     assert.deepEqual(ratios, { other: 3, third: 1.5, bestPeer: 1.5, limit: 0.75, cpuUsAboveLimit: 0.5 });
   });
 
+  it('takes ours with other options for no peer', () => {
+    const { ratios } = withFigures({ raw: { ...FULL, 'ours-polling': [round(1200)] }, failures: {} });
+    assert.deepEqual([ratios['ours-polling'], ratios.bestPeer], [0.5, 1.5]);
+  });
+
   it('has no ratio to a peer that did not do the job', () => {
     const { ratios } = withFigures({ raw: { ours: [round(1)], other: [], limit: [] }, failures: { other: 'ENOSYS' } });
     assert.deepEqual(ratios, { bestPeer: null, limit: null, cpuUsAboveLimit: null });

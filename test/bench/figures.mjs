@@ -45,7 +45,9 @@ export function withFigures(result) {
   }
   const { ours, limit, ...peers } = figures;
   const rates = Object.fromEntries(Object.entries(peers).map(([name, { perSecond }]) => [name, perSecond]));
-  const best = Object.values(rates).length === 0 ? undefined : Math.max(...Object.values(rates));
+  // Ours with other options is no peer of ours.
+  const ofOthers = Object.entries(rates).filter(([name]) => !name.startsWith('ours'));
+  const best = ofOthers.length === 0 ? undefined : Math.max(...ofOthers.map(([, rate]) => rate));
   const ratios = {
     ...Object.fromEntries(Object.entries(rates).map(([name, rate]) => [name, ratio(ours?.perSecond, rate)])),
     bestPeer: ratio(ours?.perSecond, best),

@@ -28,6 +28,7 @@ const KINDS = {
 
 export const PEER_SYNTAX = [
   'ours',
+  'ours-polling',
   ...Object.keys(KINDS).map((kind) => `${kind}[=PATH]`),
   "command='… {socket} … {dir} …'",
 ];
@@ -43,14 +44,14 @@ function executableOf(kind, given) {
   throw new Error(`no ${kind} here: \`node scripts/bench-peers.mjs\` unpacks one, or say --peer ${kind}=PATH`);
 }
 
-function ours({ queues, config, configSpace = true }) {
+function ours(name, { queues, config, configSpace = true }, more = []) {
   const main = path.join(ROOT, 'dist/cli/main.js');
   if (!existsSync(main)) throw new Error('dist/ is not built: npm run build');
-  const options = ['--tag', 'bench', '--disable-sandbox', '--request-queues', String(queues)];
+  const options = ['--tag', 'bench', '--disable-sandbox', '--request-queues', String(queues), ...more];
   if (config !== undefined) options.push('--cfg', config);
   if (!configSpace) options.push('--no-config-space');
   return {
-    name: 'ours',
+    name,
     version: `virtio-fs ${capture(process.execPath, [main, '--version']).output.trim().split(' ').pop()}`,
     command: ({ socket, dir }) => [process.execPath, main, '--socket-path', socket, '--shared-dir', dir, ...options],
   };
@@ -59,7 +60,8 @@ function ours({ queues, config, configSpace = true }) {
 /** A peer from the text after --peer: its name, its version and the command that starts it. */
 export function parsePeer(text, options) {
   const [kind, given] = /^([^=]+)(?:=(.*))?$/s.exec(text)?.slice(1) ?? [];
-  if (kind === 'ours' && given === undefined) return ours(options);
+  if (kind === 'ours' && given === undefined) return ours(kind, options);
+  if (kind === 'ours-polling' && given === undefined) return ours(kind, options, ['--poll-us', '100']);
   if (kind === 'command' && given !== undefined) {
     const fill = ({ socket, dir }) => given.replaceAll('{socket}', socket).replaceAll('{dir}', dir);
     return { name: 'command', version: given, command: (place) => ['sh', '-c', `exec ${fill(place)}`] };
@@ -107,6 +109,7 @@ export class Subject {
   static async start(peer, place, setting) {
     const dir = path.join(place.directory, peer.name);
     mkdirSync(dir, { recursive: true });
+    place.shareData(dir);
     place.prepareShare(dir);
     const { pid, socket, complaint } = startBackend(peer, place, setting.backendCpu);
     const cpu = ['--cpu', String(setting.driverCpu)];
@@ -127,6 +130,7 @@ export class Subject {
   static async startLimit(place, setting) {
     const dir = path.join(place.directory, 'limit');
     mkdirSync(dir, { recursive: true });
+    place.shareData(dir);
     const cpus = ['--cpu', String(setting.driverCpu), '--backend-cpu', String(setting.backendCpu)];
     const driver = new Driver(['--share', dir, ...cpus, ...setting.args]);
     await driver.ask('hello');

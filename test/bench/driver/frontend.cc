@@ -1,5 +1,6 @@
 #include "frontend.h"
 
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -25,8 +26,11 @@ std::uint64_t rings_bytes(const FrontendOptions& options) {
 Frontend::Frontend(const FrontendOptions& options)
     : ram_(rings_bytes(options) + options.buffer_bytes),
       backend_(options.socket_path),
-      call_(check_fd(::eventfd(0, EFD_CLOEXEC), "eventfd")),
+      call_(check_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
+      calls_(check_fd(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       buffers_(rings_bytes(options)) {
+  epoll_event event{.events = EPOLLIN | EPOLLET, .data = {}};
+  check(::epoll_ctl(calls_.get(), EPOLL_CTL_ADD, call_.get(), &event), "epoll_ctl");
   negotiate(options);
   for (std::uint32_t i = 0; i < queues_; ++i) {
     rings_.push_back(std::make_unique<Ring>(ram_, Ring::bytes(options.ring_size) * i, ring_options_));
@@ -80,8 +84,9 @@ void Frontend::kick(std::size_t queue) {
 
 void Frontend::wait() {
   ++waits_;
-  std::uint64_t count = 0;
-  check_again("waiting for a call", [&] { return ::read(call_.get(), &count, sizeof(count)); });
+  // Edge triggered: each call is an event, and the eventfd need not be read.
+  epoll_event event{};
+  check_again("waiting for a call", [&] { return ::epoll_wait(calls_.get(), &event, 1, -1); });
 }
 
 }  // namespace vfs::bench

@@ -53,6 +53,7 @@ class Frontend {
   std::vector<std::unique_ptr<Ring>> rings_;
   std::vector<UniqueFd> kicks_fds_;
   UniqueFd call_;
+  UniqueFd calls_;  // an epoll set with call_ in it
   std::uint64_t buffers_;
   std::uint64_t kicks_ = 0;
   std::uint64_t waits_ = 0;
