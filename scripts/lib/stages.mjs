@@ -280,7 +280,7 @@ export const STAGES = [
   {
     name: 'fuzz',
     title: 'Fuzzing, for a short while',
-    run: () => fuzz(FUZZ_SECONDS, ['chain', 'server', 'operations', 'parsers']),
+    run: () => fuzz(FUZZ_SECONDS, ['chain', 'server', 'operations', 'parsers', 'session']),
   },
   { name: 'e2e', title: 'Real Linux guests', run: guests },
   { name: 'programs', title: 'Programs that people use, in real Linux guests', run: programs, onDemand: true },

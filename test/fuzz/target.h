@@ -13,6 +13,7 @@ void fuzz_chain(ByteSpan bytes);
 void fuzz_server(ByteSpan bytes);
 void fuzz_operations(ByteSpan bytes);
 void fuzz_parsers(ByteSpan bytes);
+void fuzz_session(ByteSpan bytes);
 
 struct Target {
   const char* name;  // of its folder in test/fuzz/corpus, too
@@ -24,7 +25,8 @@ inline constexpr Target kTargets[] = {
     {"chain", "rings, descriptor tables and the table of requests in flight", fuzz_chain},
     {"server", "FUSE requests to the server over a file system that answers anything", fuzz_server},
     {"operations", "sequences of operations on a real directory", fuzz_operations},
-    {"parsers", "extensions, names, attribute maps, paths and lock ranges", fuzz_parsers},
+    {"parsers", "extensions, names, attribute maps, paths, patterns and lock ranges", fuzz_parsers},
+    {"session", "the file of a session that another process began", fuzz_session},
 };
 inline constexpr std::span<const Target> targets() { return kTargets; }
 

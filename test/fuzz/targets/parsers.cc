@@ -1,5 +1,7 @@
-// What reads texts and lists of others' making: extensions, names, maps of attributes, paths, stored owners, locks.
+// What reads texts and lists of others' making: extensions, names, maps of attributes, paths, stored owners, patterns,
+// locks.
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -16,6 +18,7 @@
 #include "passthrough/override_stat.h"
 #include "passthrough/path_rules.h"
 #include "passthrough/xattr_map.h"
+#include "policy/glob.h"
 
 namespace vfs::fuzz {
 
@@ -170,11 +173,25 @@ void lock_ranges(Input& input) {
   }
 }
 
+// Against fnmatch(3), where the two have the same syntax: it has no class names of git's, and takes a bracket that is
+// never closed for itself as we do.
+void patterns(Input& input) {
+  const std::string pattern = input.text();
+  const std::string name(text_of(input.rest()).substr(0, 300));
+  const bool ignores_case = pattern.size() % 2 == 1;
+  const policy::Glob glob(pattern, ignores_case);
+  const bool matches = glob.matches(name);
+  const auto is_simple = [](char c) { return c != '[' && c != ']' && c != '\\' && c != '\0' && (c & 0x80) == 0; };
+  if (!std::ranges::all_of(pattern, is_simple) || !std::ranges::all_of(name, is_simple)) return;
+  EXPECT_EQ(matches, ::fnmatch(pattern.c_str(), name.c_str(), ignores_case ? FNM_CASEFOLD : 0) == 0)
+      << pattern << " " << name;
+}
+
 }  // namespace
 
 void fuzz_parsers(ByteSpan bytes) {
   static constexpr std::array kParsers{extensions,  names,        stored_owner, attribute_map,
-                                       share_paths, folded_names, lock_ranges};
+                                       share_paths, folded_names, lock_ranges,  patterns};
   Input input(bytes);
   kParsers[input.below(kParsers.size())](input);
 }
