@@ -9,8 +9,7 @@ import { anonymousBytes } from './processes.mjs';
 const OPERATIONS = 1600;
 const OPERATIONS_OF_LONG = 32;
 const LONG = /^(readdir|readdirplus|walk-find)/;
-/** kHeldFiles of the driver: the first ones warm up, the others are weighed. */
-const HELD = 12_000;
+/** So many files warm up, those after them are weighed. */
 const HELD_FIRST = 1000;
 
 function counting(peer, file) {
@@ -26,16 +25,16 @@ async function allocationsOf(subject, job, file) {
   return Number(readFileSync(file).readBigUInt64LE() - before) / unitsInAll;
 }
 
-async function bytesPerInode(subject) {
+async function bytesPerInode(subject, held) {
   await subject.driver.run('hold', { depth: 16, operations: HELD_FIRST });
   const before = anonymousBytes(subject.processes);
-  const { failure } = await subject.driver.run('hold', { depth: 16, operations: HELD - HELD_FIRST });
+  const { failure } = await subject.driver.run('hold', { depth: 16, operations: held });
   if (failure !== undefined) {
     // A limit on descriptors, mostly.
     console.error(`${subject.name} does not keep so many inodes: ${failure}`);
     return undefined;
   }
-  return (anonymousBytes(subject.processes) - before) / (HELD - HELD_FIRST);
+  return (anonymousBytes(subject.processes) - before) / held;
 }
 
 export async function measureMemory(peers, place, setting, jobs) {
@@ -48,7 +47,7 @@ export async function measureMemory(peers, place, setting, jobs) {
     try {
       for (const { job, counts } of result.allocations) counts[peer.name] = await allocationsOf(subject, job, file);
       // Last, because afterwards it may have no descriptors left.
-      result.bytesPerInode[peer.name] = await bytesPerInode(subject);
+      result.bytesPerInode[peer.name] = await bytesPerInode(subject, setting.held);
     } finally {
       await subject.end();
     }

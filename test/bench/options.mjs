@@ -28,6 +28,8 @@ How
   --quick             a short form, to see that everything works; its figures mean nothing
   --syscalls          count system calls too, with perf or strace
   --memory            count allocations per operation too, and memory per known inode
+  --held N            of how many files the latter is measured, up to 998000; default: 11000, few enough for a backend
+                      with a descriptor for each
 
 What comes out (a table in any case)
   --json FILE         all figures and the raw rounds
@@ -56,6 +58,7 @@ const OPTIONS = {
   quick: { type: 'boolean', default: false },
   syscalls: { type: 'boolean', default: false },
   memory: { type: 'boolean', default: false },
+  held: { type: 'string', default: '11000' },
   json: { type: 'string' },
   svg: { type: 'string' },
   'write-docs': { type: 'boolean', default: false },
@@ -104,6 +107,7 @@ export function parseOptions(args) {
     fileSystems: oneOf('fs', values.fs ?? (values.quick ? 'any' : FILE_SYSTEMS[0]), FILE_SYSTEMS),
     waits: oneOf('wait', values.wait, ['eventfd', 'poll']),
     queues: integer('queues', values.queues, 1, 255),
+    held: integer('held', values.held, 1, 998_000),
     segment: integer('segment', values.segment, 4096, 1 << 20),
     priority: values.nice === undefined ? undefined : integer('nice', values.nice, -20, 19),
     ...cpus(values.cpus),

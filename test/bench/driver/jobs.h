@@ -35,8 +35,6 @@ std::unique_ptr<Job> make_walk_read();
 std::unique_ptr<Job> make_mix_fsync();
 std::unique_ptr<Job> make_mix_blocked();
 
-// Few enough for a backend with a descriptor for each and a hard limit that is not large.
-inline constexpr std::uint32_t kHeldFiles = 12'000;
 std::unique_ptr<Job> make_hold();
 
 }  // namespace vfs::bench
