@@ -37,9 +37,11 @@ class QueueEngine final : public CompletionSink, public std::enable_shared_from_
   void switch_memory(std::shared_ptr<GuestMemory> memory);
   void set_used_log(std::optional<GuestAddress> address) { queue_.set_used_log(address); }
 
+  // How many chains wait to be taken.
+  std::size_t waiting() const { return queue_.available(); }
   // Whether there is something for serve() or flush() to do.
   bool has_work() const {
-    return queue_.has_available() || completed_.load(std::memory_order_relaxed) != nullptr ||
+    return queue_.available() != 0 || completed_.load(std::memory_order_relaxed) != nullptr ||
            memory_offered_.load(std::memory_order_relaxed);
   }
 

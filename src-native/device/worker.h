@@ -63,6 +63,7 @@ class Worker {
   Status open_descriptors();
   void run();
   bool serve_ring();
+  Result<std::size_t, Fault> serve_batch();
   bool look_for_more();
   void wait_for_events();
   void finish_in_flight();

@@ -50,8 +50,10 @@ class Virtqueue {
   // still use. After a fault the queue is broken.
   Result<std::shared_ptr<GuestMemory>, Fault> replace_memory(std::shared_ptr<GuestMemory> memory);
 
-  // Whether the driver has offered a chain that was not popped yet.
-  bool has_available() const { return avail_.load_acquire(abi::kAvailIndex) != next_avail_; }
+  // How many chains the driver has offered that were not popped yet; whatever it says.
+  std::uint16_t available() const {
+    return static_cast<std::uint16_t>(avail_.load_acquire(abi::kAvailIndex) - next_avail_);
+  }
   // The head of the next chain, if there is one; first those that a device before us left over. A fault means that the
   // ring is broken: pop no more.
   Result<std::optional<std::uint16_t>, Fault> pop();

@@ -102,6 +102,27 @@ TEST(Worker, one_that_has_looked_in_vain_asks_for_a_kick) {
   }
 }
 
+TEST(Worker, calls_early_so_that_the_driver_is_awake_when_the_batch_is_done) {
+  Service service;
+  WorkerRig rig(service, {.queue_size = 64, .event_idx = true});
+  rig.start();
+  rig.begin_session();
+  constexpr int kRequests = 12;
+  std::atomic<int> begun{0};
+  std::atomic<std::uint64_t> early{0};
+  service.fs.before = [&](const Recorded&) {
+    // The last one is not served before the driver has been called.
+    if (++begun == kRequests) early = rig.wait_for_calls();
+    return ok_status();
+  };
+  for (int i = 0; i < kRequests; ++i) rig.client().send(getattr_request());
+  rig.kick();
+  EXPECT_TRUE(eventually([&] { return rig.driver().used_index() == kRequests + 1; }));
+  EXPECT_EQ(early, 1U);
+  // It has not said that it sleeps again.
+  EXPECT_EQ(rig.wait_for_calls(20), 0U);
+}
+
 TEST(Worker, batch_costs_one_call) {
   Service service;
   WorkerRig rig(service);
