@@ -9,8 +9,8 @@ import { addResults, ctestResult, emptyResult, failure, jestResult, unitResult }
 import { ROOT, capture, run, tee, tool } from './run.mjs';
 
 const JOBS = String(availableParallelism());
-/** Folders of test/ whose tests need neither a guest kernel nor a packed tarball. */
-const ON_THE_HOST = '(?!e2e/|guests/|pack/)[^/]+/';
+/** Folders of test/ whose tests need neither a guest kernel, nor disks of their own, nor a packed tarball. */
+const ON_THE_HOST = '(?!disk/|e2e/|guests/|pack/)[^/]+/';
 const REPORTS = path.join(ROOT, 'build-reports');
 
 const SANITIZERS = {
@@ -185,7 +185,7 @@ function vhostUser() {
 
 /** What a guest, a frontend or a host does that means harm: the tests of the other stages that are about it, alone. */
 async function hostile() {
-  ensurePackages(PACKAGES.sandbox, 'the hostile tests');
+  ensurePackages([...PACKAGES.sandbox, ...PACKAGES.disk], 'the hostile tests');
   const suites = [
     'Targets/Corpus',
     'Operations/FaultMatrix',
@@ -206,6 +206,7 @@ async function hostile() {
     'ts/real/',
     'loopback/lifecycle',
     'stress/',
+    'disk/',
   ];
   return addResults(native, await jestTests('hostile', `(${library.join('|')})`));
 }
