@@ -150,6 +150,19 @@ export function openFds(): string[] {
   return open.sort();
 }
 
+/**
+ * What is there now and was not before. What an earlier test has left to the garbage collector may go at any time, and is
+ * no fault of the one that looks.
+ */
+export function beyond(before: readonly string[], now: readonly string[]): string[] {
+  const rest = [...before];
+  return now.filter((each) => {
+    const at = rest.indexOf(each);
+    if (at >= 0) rest.splice(at, 1);
+    return at < 0;
+  });
+}
+
 /** Waits until `condition` holds. */
 export async function until(condition: () => boolean, ms = 5000): Promise<void> {
   const deadline = performance.now() + ms;
