@@ -11,6 +11,7 @@ import { UsageError, USAGE, chooseJobs, parseOptions } from './options.mjs';
 import { Subject, parsePeer, uniqueNames } from './peers.mjs';
 import { Place } from './place.mjs';
 import { measureAll } from './rounds.mjs';
+import { policiesReport, policiesText } from './policies.mjs';
 import { selfReport, selfText } from './self.mjs';
 import { countSyscalls } from './syscalls.mjs';
 import { asText, notesOf, tablesOf } from './tables.mjs';
@@ -108,8 +109,8 @@ async function main() {
   }
   if (options.priority !== undefined) os.setPriority(options.priority);
   if (options.self) {
-    const report = await selfReport(options);
-    console.log(selfText(report));
+    const report = options.policies ? await policiesReport(options) : await selfReport(options);
+    console.log(options.policies ? policiesText(report) : selfText(report));
     if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 1)}\n`);
     return;
   }

@@ -13,6 +13,7 @@ What is compared
   --jobs NAME,…       some jobs only; * stands for anything. --list prints their names.
   --fs NAME,…         ${FILE_SYSTEMS.join(', ')}; default: ${FILE_SYSTEMS[0]}, or any if it is quick
   --self              the in-process path instead: LoopbackGuest, shared and borrowed memory, start-up times
+  --self --policies   what a policy of rules costs there
   --cfg CFG           configuration of ours, as for the command
 
 How
@@ -44,6 +45,7 @@ const OPTIONS = {
   jobs: { type: 'string' },
   fs: { type: 'string' },
   self: { type: 'boolean', default: false },
+  policies: { type: 'boolean', default: false },
   cfg: { type: 'string' },
   depths: { type: 'string' },
   rounds: { type: 'string' },
@@ -97,6 +99,7 @@ export function parseOptions(args) {
   } catch (error) {
     throw new UsageError(error.message);
   }
+  if (values.policies && !values.self) throw new UsageError('--policies is of --self');
   const lengths = { ...(values.quick ? QUICK : NORMAL) };
   if (values.depths !== undefined) lengths.depths = values.depths.split(',').map((d) => integer('depths', d, 1, 128));
   if (values.rounds !== undefined) lengths.rounds = integer('rounds', values.rounds, 1, 1000);

@@ -22,12 +22,12 @@ import { describeMachine, machineText } from './machine.mjs';
 import { endProcesses } from './processes.mjs';
 import { asText } from './tables.mjs';
 
-const FILES = 64;
+export const FILES = 64;
 const BIG = 128 * 1024;
 const DEPTHS = [1, 16];
 const STARTS = 5;
 
-async function library() {
+export async function library() {
   try {
     return { ...(await import('virtio-fs')), ...(await import('virtio-fs/testing')) };
   } catch (cause) {
@@ -35,9 +35,9 @@ async function library() {
   }
 }
 
-const fileName = (i) => `f${String(i % FILES).padStart(3, '0')}`;
+export const fileName = (i) => `f${String(i % FILES).padStart(3, '0')}`;
 
-function makeShare() {
+export function makeShare() {
   const directory = mkdtempSync(path.join(os.tmpdir(), 'virtio-fs-self-'));
   const share = path.join(directory, 'share');
   mkdirSync(share);
@@ -45,8 +45,12 @@ function makeShare() {
   return { directory, share };
 }
 
+export function removeShare({ directory }) {
+  rmSync(directory, { recursive: true, force: true });
+}
+
 /** By name: one operation through the guest, and the same by node:fs. */
-function jobsOf({ fuse }, nodes, handle, share, fd) {
+export function jobsOf({ fuse }, nodes, handle, share, fd) {
   const block = Buffer.alloc(4096, 'w');
   const into = Buffer.alloc(BIG);
   const at = (i) => path.join(share, fileName(i));
@@ -68,7 +72,7 @@ function jobsOf({ fuse }, nodes, handle, share, fd) {
 }
 
 /** Keeps so many operations under way for a time; operations per second. */
-async function rateOf(operation, depth, ms) {
+export async function rateOf(operation, depth, ms) {
   const begin = performance.now();
   const until = begin + ms;
   let done = 0;
@@ -163,7 +167,7 @@ export async function selfReport({ lengths, quick }) {
       start: await startTimes(place),
     };
   } finally {
-    rmSync(place.directory, { recursive: true, force: true });
+    removeShare(place);
   }
 }
 
