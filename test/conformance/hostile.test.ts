@@ -22,7 +22,7 @@ import {
   nameBytes,
 } from 'virtio-fs/testing';
 import { expectErrno, outcomeOf } from './support/compare.js';
-import { conformance, type Harness } from './support/harness.js';
+import { FILE_HANDLES, WRITEBACK, conformance, type Harness } from './support/harness.js';
 
 const { O_RDONLY, O_RDWR, O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK, O_APPEND } = fs.constants;
 const SECRET = 'what no guest may see';
@@ -167,18 +167,23 @@ conformance('hostile guest', (current, variant) => {
     const stop = new SharedArrayBuffer(4);
     const worker = new Worker(SWAPPER, { eval: true, workerData: { share, stop } });
     const swaps = new Promise<number>((resolve, reject) => worker.once('message', resolve).once('error', reject));
+    // What the host's kernel answers where a rename overtakes it when it opens by a handle.
+    const refusals = ['ENOENT', 'ENOTDIR', 'ESTALE', ...(FILE_HANDLES ? ['ENOMEM'] : [])];
     let inside = 0;
     const end = Date.now() + 1500;
-    for (let round = 0; Date.now() < end || inside === 0; round++) {
-      const outcome = await outcomeOf(() => throughDirectory(harness, `new-${round}`));
-      if ('value' in outcome) {
-        expect(outcome.value).toBe('inside');
-        inside++;
-      } else {
-        expect(['ENOENT', 'ENOTDIR', 'ESTALE']).toContain(outcome.error);
+    try {
+      for (let round = 0; Date.now() < end || inside === 0; round++) {
+        const outcome = await outcomeOf(() => throughDirectory(harness, `new-${round}`));
+        if ('value' in outcome) {
+          expect(outcome.value).toBe('inside');
+          inside++;
+        } else {
+          expect(refusals).toContain(outcome.error);
+        }
       }
+    } finally {
+      Atomics.store(new Int32Array(stop), 0, 1);
     }
-    Atomics.store(new Int32Array(stop), 0, 1);
     expect(await swaps).toBeGreaterThan(10);
     expectSecretKept(harness);
     await works(harness);
@@ -222,6 +227,8 @@ conformance('hostile guest', (current, variant) => {
         const outcome = await outcomeOf(attempt);
         // Nothing to copy, and some file systems have room for a file of almost that size.
         if ('value' in outcome) expect(['copy', 'size', 'write', 'seekData']).toContain(name);
+        // What a guest has collected is no hole, whatever the host says.
+        else if (WRITEBACK && name === 'seekData') expect(outcome.error).toBe('ENOSYS');
         else expect([name, refused.includes(outcome.error)]).toEqual([name, true]);
       }
       const read = await outcomeOf(() => guest.fuse.read(node, fh, offset, 4096));

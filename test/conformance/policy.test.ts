@@ -5,7 +5,7 @@ import { expect, test } from '@jest/globals';
 import { allow, deny, hide, mask, noExec, readOnly, umask } from 'virtio-fs';
 import { FUSE_ROOT_ID, INIT_FLAGS, type LoopbackGuest } from 'virtio-fs/testing';
 import { expectErrno, outcomeOf, snapshot } from './support/compare.js';
-import { conformance, type Harness } from './support/harness.js';
+import { WRITEBACK, conformance, type Harness } from './support/harness.js';
 import { AGENT_LINKS, AGENT_RULES, AGENT_SYMLINKS, AGENT_TREE, WAYS, type Way } from './support/policy-ways.js';
 
 const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY, R_OK, W_OK, X_OK } = fs.constants;
@@ -145,7 +145,9 @@ conformance(
       await expectErrno('ENOENT', () => fuse.getattr(nodeId));
       await expectErrno('ENOENT', () => fuse.open(nodeId, O_RDONLY));
       expect(await files.readdir('/')).toEqual([]);
-      expect((await fuse.read(nodeId, fh, 0, 100)).toString()).toBe('content');
+      // With a writeback cache each READ asks the rules: nobody says whether it is for the cache alone.
+      if (WRITEBACK) await expectErrno('ENOENT', () => fuse.read(nodeId, fh, 0, 100));
+      else expect((await fuse.read(nodeId, fh, 0, 100)).toString()).toBe('content');
       await fuse.release(nodeId, fh);
       backend.setPolicy([readOnly(), allow('*.log', 'write')]);
       await expectErrno('EROFS', () => files.writeFile('/file', 'x'));

@@ -38,6 +38,7 @@ const ALL_VARIANTS: readonly Variant[] = [
 const CONFIG = JSON.parse(process.env['VIRTIO_FS_CONFORMANCE_CONFIG'] ?? '{}') as ConfigObject;
 /** The guest is told to collect writes: it alone knows then where a file ends, and the device opens for reading too. */
 export const WRITEBACK = CONFIG.writeback === true;
+export const FILE_HANDLES = CONFIG.inodeFileHandles === 'prefer';
 
 /**
  * All ways to drive a backend; under AddressSanitizer two that differ most; under ThreadSanitizer one with threads of
