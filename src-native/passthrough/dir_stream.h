@@ -66,7 +66,7 @@ class DirStream {
 
   UniqueFd fd_;
   const std::shared_ptr<DirBuffers> buffers_;
-  DirBuffers::Buffer buffer_;  // null: nothing is unread
+  DirBuffers::Buffer buffer_;  // null: not begun, or at the end
   std::size_t begin_ = 0;      // what is unread: [begin_, end_)
   std::size_t end_ = 0;
   std::uint64_t position_ = 0;  // the cookie of the entry at begin_

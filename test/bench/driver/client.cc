@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/thread.h"
 #include "check.h"
 
 namespace vfs::bench {
@@ -23,15 +24,6 @@ std::uint64_t offered_flags() {
   return kAsyncRead | kPosixLocks | kAtomicOTrunc | kExportSupport | kBigWrites | kFlockLocks | kHasIoctlDir |
          kAutoInvalData | kDoReaddirplus | kReaddirplusAuto | kAsyncDio | kParallelDirops | kAbortError | kMaxPages |
          kCacheSymlinks | kInitExt | kCreateSuppGroup | kSubmounts;
-}
-
-// Tells the processor that this is a waiting loop.
-void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
 }
 
 std::string opcode_text(abi::Opcode opcode) { return "opcode " + std::to_string(static_cast<std::uint32_t>(opcode)); }
@@ -171,7 +163,7 @@ void Client::suppress_calls() {
 void Client::wait(bool poll) {
   if (poll) {
     suppress_calls();
-    while (!has_used()) relax();
+    while (!has_used()) relax_processor();
     return;
   }
   while (!has_used()) {
@@ -195,6 +187,15 @@ std::uint64_t Client::lookup(std::uint64_t parent, std::string_view name) {
   const Request request =
       writer(call_slot()).begin(abi::Opcode::kLookup, parent).name(name).reply<abi::EntryOut>().request();
   return call(request).as<abi::EntryOut>().nodeid;
+}
+
+std::uint64_t Client::open(std::uint64_t node, std::uint32_t flags) {
+  const Request request = writer(call_slot())
+                              .begin(abi::Opcode::kOpen, node)
+                              .argument(abi::OpenIn{flags, 0})
+                              .reply<abi::OpenOut>()
+                              .request();
+  return call(request).as<abi::OpenOut>().fh;
 }
 
 }  // namespace vfs::bench

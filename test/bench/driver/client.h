@@ -56,6 +56,8 @@ class Client {
   Reply call(const Request& request);
   Slot& call_slot() { return slots_[kDepthMax]; }
   std::uint64_t lookup(std::uint64_t parent, std::string_view name);
+  // The handle.
+  std::uint64_t open(std::uint64_t node, std::uint32_t flags);
 
  private:
   struct InFlight {

@@ -23,12 +23,7 @@ class FileJob : public Job {
   void prepare(int directory) override { file_ = make_file(directory, "data", kFileBytes); }
   void open(Client& client, std::uint64_t directory) override {
     node_ = client.lookup(directory, "data");
-    const Request request = client.writer(client.call_slot())
-                                .begin(Opcode::kOpen, node_)
-                                .argument(abi::OpenIn{O_RDWR, 0})
-                                .reply<abi::OpenOut>()
-                                .request();
-    handle_ = client.call(request).as<abi::OpenOut>().fh;
+    handle_ = client.open(node_, O_RDWR);
   }
   std::uint32_t data_bytes() const override { return bytes_; }
 

@@ -28,12 +28,7 @@ class MixJob : public Job {
   }
   void open(Client& client, std::uint64_t directory) override {
     node_ = client.lookup(directory, "slow");
-    const Request request = client.writer(client.call_slot())
-                                .begin(Opcode::kOpen, node_)
-                                .argument(abi::OpenIn{O_RDWR, 0})
-                                .reply<abi::OpenOut>()
-                                .request();
-    handle_ = client.call(request).as<abi::OpenOut>().fh;
+    handle_ = client.open(node_, O_RDWR);
   }
   bool is_disturbance(const Slot& slot) const override { return slot.index == 0; }
   bool next(Slot& slot, RequestWriter& request) override {
