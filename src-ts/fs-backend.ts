@@ -16,6 +16,8 @@ import { Lane } from './lane.js';
 import { loadBinding } from './native/load.js';
 import type { NativeDevice, NativeDeviceEvent, NativeQueueState } from './native/binding.js';
 import { compilePolicy } from './policy/compile.js';
+import { warn } from './policy/handlers/attach.js';
+import type { HandlerErrorEvent } from './policy/handlers/host.js';
 import { HeldPolicy } from './policy/held-policy.js';
 import type { Policy } from './policy/rules.js';
 import { TAG_BYTES_MAX, parseOptions, type FsBackendOptions, type ParsedOptions } from './options.js';
@@ -25,6 +27,7 @@ import type { Confinement } from './sandbox/confinement.js';
 import { openStateFile } from './state-file.js';
 import { backendStats, type BackendStats } from './stats.js';
 import { VIRTIO_FEATURES, maskOf } from './virtio-features.js';
+import { Pump } from './pump.js';
 import { PROTOCOL_FEATURES } from './vhost-user/protocol.js';
 
 /** The payload of `queueError`. */
@@ -53,6 +56,8 @@ export interface ResumedSession {
 export interface FsBackendEvents {
   /** The driver broke a ring. The queue serves no more; `stopQueue` still returns its state. */
   queueError: [QueueErrorEvent];
+  /** A handler of the policy has failed in a way that is no errno. Without a listener it is a process warning. */
+  handlerError: [HandlerErrorEvent];
 }
 
 const OFFERED_FEATURES = maskOf(...Object.values(VIRTIO_FEATURES));
@@ -70,18 +75,8 @@ export const OFFERED_PROTOCOL_FEATURES = maskOf(
   PROTOCOL_FEATURES.STATUS,
 );
 
-/** A queue between its start and the beginning of its stop. */
-interface RunningQueue {
-  readonly memory: GuestMemory;
-  readonly pumped: boolean;
-  /** Of a pumped queue. */
-  call: (() => void) | undefined;
-  /** A pump is under way; a nested one asks it to go round again. */
-  pumping: boolean;
-  again: boolean;
-  /** Requests that waited for a lock after the last pump. */
-  parked: number;
-}
+/** A queue between its start and the beginning of its stop; undefined: it has a thread. */
+type RunningQueue = Pump | undefined;
 
 export class FsBackend extends EventEmitter<FsBackendEvents> {
   /** The name under which the guest mounts the share. */
@@ -129,7 +124,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     this.#asciiCasefold = parsed.config.asciiCasefold;
     const { policy } = parsed;
     if (policy !== undefined) {
-      this.#policy = new HeldPolicy(policy, now, (native) => void this.#device.setPolicy(native));
+      this.#policy = new HeldPolicy(policy, now, this.#device, (event) => this.#onHandlerError(event));
     }
     this.confinement = confinementOf(parsed, this.#device);
     this.resumed = parsed.stateFile === undefined ? undefined : native(() => this.#device.resumed());
@@ -200,8 +195,8 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
   setQueueCall(index: number, call: QueueSetup['call']): Promise<void> {
     return this.#onLane(index, () => () => {
       const queue = this.#queue(index);
-      checkCall(call, queue.pumped);
-      if (queue.pumped) queue.call = call as (() => void) | undefined;
+      checkCall(call, queue !== undefined);
+      if (queue !== undefined) queue.call = call as (() => void) | undefined;
       else native(() => this.#device.setCall(index, typeof call === 'number' ? call : -1));
     });
   }
@@ -232,15 +227,13 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     this.#checkOpen();
     this.#checkIndex(index);
     const queue = this.#queue(index);
-    if (!queue.pumped) throw new VirtioFsError('ERR_VIRTIOFS_QUEUE_NOT_PUMPED', { detail: `queue ${index}` });
-    if (queue.pumping) {
-      queue.again = true;
-      return 0;
-    }
-    const served = this.#pumpAll(index, queue);
+    if (queue === undefined) throw new VirtioFsError('ERR_VIRTIOFS_QUEUE_NOT_PUMPED', { detail: `queue ${index}` });
+    const nested = queue.pumping;
+    const served = queue.run();
+    if (nested) return served;
     // What was served may have given up a lock that a request of another queue waits for.
-    for (const [other, waiting] of this.#running) {
-      if (waiting !== queue && waiting.parked > 0 && !waiting.pumping) this.#pumpAll(other, waiting);
+    for (const other of this.#running.values()) {
+      if (other !== undefined && other !== queue && other.parked > 0 && !other.pumping) other.run();
     }
     return served;
   }
@@ -272,6 +265,16 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
   async restore(_data: Uint8Array): Promise<void> {
     this.#checkOpen();
     throw new VirtioFsError('ERR_VIRTIOFS_NOT_SUPPORTED', { detail: 'restore of a virtio-fs device' });
+  }
+
+  /**
+   * By which `attachHandlers` finds this backend from any thread of the process: a number to be handed to a worker_thread.
+   * Throws ERR_VIRTIOFS_POLICY_ABSENT if the backend was made without a policy.
+   */
+  get handlersToken(): number {
+    this.#checkOpen();
+    if (this.#policy === undefined) throw new VirtioFsError('ERR_VIRTIOFS_POLICY_ABSENT', { detail: `"${this.tag}"` });
+    return native(() => this.#device.handlersToken());
   }
 
   /** Descriptors that must stay open, and open in a child that is to go on serving: 0, 1, 2 and the device's own. */
@@ -308,8 +311,10 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
    * readable.
    */
   close(): Promise<void> {
-    this.#policy?.close();
-    this.#closed ??= this.#withQueuesStopped(() => native(() => this.#device.close()));
+    this.#closed ??= this.#withQueuesStopped(() => {
+      this.#policy?.close();
+      native(() => this.#device.close());
+    });
     return this.#closed;
   }
 
@@ -339,12 +344,18 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     const ring = { ...place, nextAvail, nextUsed, features, ...notifiers };
     native(() => this.#device.startQueue(ring, handle));
     const callback = typeof call === 'function' ? call : undefined;
-    this.#running.set(index, { memory, pumped, call: callback, pumping: false, again: false, parked: 0 });
+    this.#running.set(index, pumped ? new Pump(index, this.#device, memory, callback) : undefined);
   }
 
   #stop(index: number): Promise<QueueState> {
     const queue = this.#queue(index);
-    if (queue.parked > 0) this.#giveUpParked(index, queue);
+    const settled = queue?.settle();
+    if (settled !== undefined) return settled.then(() => this.#finishStop(index, queue));
+    return this.#finishStop(index, queue);
+  }
+
+  #finishStop(index: number, queue: RunningQueue): Promise<QueueState> {
+    queue?.stop();
     return new Promise((resolve, reject) => {
       this.#stopping.set(index, ({ nextAvail, nextUsed }) => resolve({ nextAvail, nextUsed }));
       this.#running.delete(index);
@@ -356,43 +367,6 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
       }
       this.#stopping.delete(index);
     });
-  }
-
-  #pumpAll(index: number, queue: RunningQueue): number {
-    queue.pumping = true;
-    let served = 0;
-    try {
-      do {
-        queue.again = false;
-        served += this.#pump(index, queue);
-        // The embedder's functions may have stopped the queue.
-      } while (queue.again && this.#running.get(index) === queue);
-    } finally {
-      queue.pumping = false;
-    }
-    return served;
-  }
-
-  #giveUpParked(index: number, queue: RunningQueue): void {
-    try {
-      this.#pump(index, queue, true);
-    } catch {
-      // The memory is gone, and with it the place for the answers. The queue stops all the same.
-    }
-  }
-
-  #pump(index: number, queue: RunningQueue, last = false): number {
-    const lent = queue.memory.lend();
-    // The provider is the embedder's code, and may have stopped the queue.
-    if (this.#running.get(index) !== queue) return 0;
-    const result = native(() => this.#device.processQueue(index, lent?.bytes, lent?.base ?? 0n, last));
-    queue.parked = result.parked;
-    try {
-      queue.memory.reportWritten(result.written);
-    } finally {
-      if (result.needsCall) queue.call?.();
-    }
-    return result.served;
   }
 
   /** Stops every queue, runs `action` while none can be started, and lets the lanes go on. */
@@ -418,6 +392,10 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
   }
 
   #onEvent(event: NativeDeviceEvent): void {
+    if (event.type === 'pump') {
+      for (const queue of this.#running.values()) queue?.decided();
+      return;
+    }
     if (event.type === 'stopped') {
       const stopped = this.#stopping.get(event.index);
       this.#stopping.delete(event.index);
@@ -428,9 +406,12 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     this.emit('queueError', { index: event.index, error: new VirtioFsError('ERR_VIRTIOFS_QUEUE_BROKEN', { detail }) });
   }
 
+  #onHandlerError(event: HandlerErrorEvent): void {
+    if (!this.emit('handlerError', event)) warn(event);
+  }
+
   #queue(index: number): RunningQueue {
-    const queue = this.#running.get(index);
-    if (queue !== undefined) return queue;
+    if (this.#running.has(index)) return this.#running.get(index);
     throw new VirtioFsError('ERR_VIRTIOFS_QUEUE_NOT_RUNNING', { detail: `queue ${index} of "${this.tag}"` });
   }
 
@@ -459,7 +440,7 @@ function createDevice(options: ParsedOptions, now: Date, onEvent: (event: Native
   const binding = loadBinding();
   const state = stateFile === undefined ? undefined : openStateFile(stateFile, device.sharedDir);
   try {
-    const rules = { policy: policy?.nativeAt(now) };
+    const rules = { policy: policy?.nativeAt(now), awaitsHandlers: policy?.handlers === 'attached' };
     const flat = { ...device, sessionFd: state?.number ?? -1, ...nativeShareOptions(config), ...rules };
     return binding.createDevice(flat, onEvent);
   } catch (error) {

@@ -234,6 +234,10 @@ async function conformanceMatrix() {
     const name = `conformance-${Object.values(config).join('-')}`;
     results.push(await jestTests(name, 'conformance/', { env: { VIRTIO_FS_CONFORMANCE_CONFIG: text } }));
   }
+  // Every operation through JavaScript, by handlers that take it apart and change nothing.
+  console.log('-- with handlers');
+  const env = { VIRTIO_FS_CONFORMANCE_CONFIG: '{}', VIRTIO_FS_CONFORMANCE_HANDLERS: 'transparent' };
+  results.push(await jestTests('conformance-handlers', 'conformance/(?!zero-message)', { env }));
   return addResults(...results);
 }
 
@@ -265,7 +269,7 @@ export const STAGES = [
   },
   {
     name: 'matrix',
-    title: 'Conformance over every cache mode, writeback and file handles',
+    title: 'Conformance over every cache mode, writeback and file handles, and with handlers on every operation',
     run: conformanceMatrix,
     onDemand: true,
   },

@@ -4,6 +4,7 @@
 #include "binding/device_object.h"
 #include "binding/dirty_log_object.h"
 #include "binding/environment.h"
+#include "binding/handlers_object.h"
 #include "binding/memory_object.h"
 #include "binding/sandbox_functions.h"
 #include "binding/socket_functions.h"
@@ -15,7 +16,7 @@ namespace vfs::binding {
 namespace {
 
 // NATIVE_CONTRACT of src-ts/native/binding.ts.
-constexpr int kContract = 3;
+constexpr int kContract = 4;
 
 const char* sanitizer() {
 #if defined(__SANITIZE_ADDRESS__)
@@ -33,7 +34,8 @@ Environment::Environment(Napi::Env env)
     : memory_class(Napi::Persistent(MemoryObject::define(env))),
       dirty_log_class(Napi::Persistent(DirtyLogObject::define(env))),
       device_class(Napi::Persistent(DeviceObject::define(env))),
-      watch_class(Napi::Persistent(WatchObject::define(env))) {}
+      watch_class(Napi::Persistent(WatchObject::define(env))),
+      handlers_class(Napi::Persistent(HandlersObject::define(env))) {}
 
 Environment::~Environment() = default;
 
@@ -46,6 +48,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("memoryBorrow", Napi::Function::New<memory_borrow>(env, "memoryBorrow"));
   exports.Set("createDirtyLog", Napi::Function::New<create_dirty_log>(env, "createDirtyLog"));
   exports.Set("createDevice", Napi::Function::New<create_device>(env, "createDevice"));
+  exports.Set("attachHandlers", Napi::Function::New<attach_handlers>(env, "attachHandlers"));
   exports.Set("watch", Napi::Function::New<watch>(env, "watch"));
   define_socket_functions(env, exports);
   define_sandbox_functions(env, exports);

@@ -7,6 +7,7 @@
 #include "base/sys.h"
 #include "binding/environment.h"
 #include "binding/errors.h"
+#include "binding/handlers_object.h"
 #include "binding/memory_object.h"
 #include "binding/policy_options.h"
 #include "binding/share_options.h"
@@ -118,8 +119,10 @@ Napi::Function DeviceObject::define(Napi::Env env) {
        InstanceMethod<&DeviceObject::set_memory>("setMemory"),
        InstanceMethod<&DeviceObject::set_used_log>("setUsedLog"),
        InstanceMethod<&DeviceObject::process_queue>("processQueue"),
-       InstanceMethod<&DeviceObject::set_policy>("setPolicy"), InstanceMethod<&DeviceObject::end_session>("endSession"),
-       InstanceMethod<&DeviceObject::stats>("stats"), InstanceMethod<&DeviceObject::keep_fds>("keepFds"),
+       InstanceMethod<&DeviceObject::set_policy>("setPolicy"),
+       InstanceMethod<&DeviceObject::handlers_token>("handlersToken"),
+       InstanceMethod<&DeviceObject::end_session>("endSession"), InstanceMethod<&DeviceObject::stats>("stats"),
+       InstanceMethod<&DeviceObject::keep_fds>("keepFds"),
        InstanceMethod<&DeviceObject::landlock_version>("landlockVersion"),
        InstanceMethod<&DeviceObject::resumed>("resumed"), InstanceMethod<&DeviceObject::close>("close")});
 }
@@ -161,21 +164,34 @@ void DeviceObject::await_stop(Napi::Env env, int change) {
   if (before > 0 && awaited_stops_ == 0) events_.Unref(env);
 }
 
-void DeviceObject::queue_stopped(unsigned index) { events_.NonBlockingCall(new Event{false, index, Fault{}}); }
+void DeviceObject::queue_stopped(unsigned index) {
+  events_.NonBlockingCall(new Event{.type = Event::Type::kStopped, .index = index});
+}
 
-void DeviceObject::queue_failed(unsigned index, Fault fault) { events_.NonBlockingCall(new Event{true, index, fault}); }
+void DeviceObject::queue_failed(unsigned index, Fault fault) {
+  events_.NonBlockingCall(new Event{.type = Event::Type::kFailed, .index = index, .fault = fault});
+}
+
+void DeviceObject::wants_pump() { events_.NonBlockingCall(new Event{.type = Event::Type::kPump}); }
 
 void DeviceObject::deliver(Napi::Env env, Napi::Function callback, DeviceObject* self, Event* raw) {
   const std::unique_ptr<Event> event(raw);
   if (static_cast<napi_env>(env) == nullptr || self->device_ == nullptr) return;
   Napi::Object object = Napi::Object::New(env);
-  object.Set("type", Napi::String::New(env, event->failed ? "queueError" : "stopped"));
   object.Set("index", Napi::Number::New(env, event->index));
-  if (event->failed) {
-    object.Set("message", Napi::String::New(env, fault_message(event->fault)));
-  } else {
-    object.Set("state", state_object(env, self->device_->reap(event->index)));
-    self->await_stop(env, -1);
+  switch (event->type) {
+    case Event::Type::kPump:
+      object.Set("type", Napi::String::New(env, "pump"));
+      break;
+    case Event::Type::kFailed:
+      object.Set("type", Napi::String::New(env, "queueError"));
+      object.Set("message", Napi::String::New(env, fault_message(event->fault)));
+      break;
+    case Event::Type::kStopped:
+      object.Set("type", Napi::String::New(env, "stopped"));
+      object.Set("state", state_object(env, self->device_->reap(event->index)));
+      self->await_stop(env, -1);
+      break;
   }
   callback.Call({object});
 }
@@ -263,13 +279,16 @@ Napi::Value DeviceObject::process_queue(const Napi::CallbackInfo& info) {
   }
   WrittenRanges written;
   const GuestAddress base{to_u64(info[2])};
-  const bool last = info[3].As<Napi::Boolean>().Value();
-  const auto pumped = last ? queue->finish(bytes, base, &written) : queue->pump(bytes, base, &written);
+  const std::string mode = info[3].As<Napi::String>().Utf8Value();
+  const auto pumped = mode == "last"     ? queue->finish(bytes, base, &written)
+                      : mode == "settle" ? queue->settle(bytes, base, &written)
+                                         : queue->pump(bytes, base, &written);
   if (!pumped.ok()) queue_failed(index, pumped.error());
   Napi::Object result = Napi::Object::New(env);
   result.Set("served", Napi::Number::New(env, pumped.ok() ? static_cast<double>(pumped.value().served) : 0));
   result.Set("needsCall", Napi::Boolean::New(env, pumped.ok() && pumped.value().needs_call));
   result.Set("parked", Napi::Number::New(env, queue->parked()));
+  result.Set("intercepted", Napi::Number::New(env, queue->intercepted()));
   result.Set("written", written.to_array(env));
   return result;
 }
@@ -278,6 +297,12 @@ Napi::Value DeviceObject::set_policy(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!usable(env)) return env.Undefined();
   return Napi::Boolean::New(env, device_->set_policy(policy_from(info[0].As<Napi::Object>())));
+}
+
+Napi::Value DeviceObject::handlers_token(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!usable(env)) return env.Undefined();
+  return Napi::Number::New(env, token_of(device_->interceptor()));
 }
 
 Napi::Value DeviceObject::end_session(const Napi::CallbackInfo& info) {

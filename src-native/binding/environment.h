@@ -25,6 +25,7 @@ struct Environment {
   Napi::FunctionReference dirty_log_class;
   Napi::FunctionReference device_class;
   Napi::FunctionReference watch_class;
+  Napi::FunctionReference handlers_class;
   std::unique_ptr<Watcher> watcher;  // made by the first watch()
 };
 

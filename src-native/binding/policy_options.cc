@@ -2,8 +2,6 @@
 
 #include <string>
 
-#include "binding/given.h"
-
 namespace vfs::binding {
 
 namespace {
@@ -21,7 +19,7 @@ policy::RuleSource rule_from(const Given& given) {
                               .as_read_only = given.flag("asReadOnly"),
                               .mask = given.integer("mask"),
                               .umask = given.number("umask")};
-  return {.effect = effect, .everywhere = given.flag("everywhere"), .patterns = given.list("patterns", pattern_from)};
+  return {.effect = effect, .everywhere = given.flag("everywhere"), .patterns = patterns_from(given)};
 }
 
 policy::HardLinks hard_links_from(const std::string& name) {
@@ -45,6 +43,8 @@ std::string bytes_from(const Napi::Uint8Array& content) {
 }
 
 }  // namespace
+
+std::vector<policy::PatternSource> patterns_from(const Given& given) { return given.list("patterns", pattern_from); }
 
 policy::PolicySource policy_from(const Napi::Object& object) {
   const Given given(object);

@@ -3,10 +3,15 @@
 
 #include <napi.h>
 
+#include <vector>
+
+#include "binding/given.h"
 #include "policy/rules.h"
 
 namespace vfs::binding {
 
 policy::PolicySource policy_from(const Napi::Object& object);
+// The patterns of paths under `name`.
+std::vector<policy::PatternSource> patterns_from(const Given& given);
 
 }  // namespace vfs::binding

@@ -88,6 +88,7 @@ device::DeviceOptions device_options_from(const Napi::Object& object) {
   options.confinement = confinement_from(object.Get("confinement").As<Napi::Object>());
   if (const Napi::Value policy = object.Get("policy"); policy.IsObject()) {
     options.policy = policy_from(policy.As<Napi::Object>());
+    options.awaits_handlers = given.flag("awaitsHandlers");
   }
   pt::PassthroughOptions& share = options.share;
   share.root = given.text("sharedDir");

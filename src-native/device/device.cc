@@ -1,5 +1,6 @@
 #include "device/device.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "passthrough/credentials.h"
@@ -47,7 +48,8 @@ Device::Device(const DeviceOptions& options, std::unique_ptr<passthrough::Passth
                                   .read_only = options.share.read_only,
                                   .measure_latency = options.measure_latency}),
       pool_("v_fs:" + options.tag, options.pool_threads, prepare_thread()),
-      lot_("v_fs:" + options.tag, prepare_thread()) {
+      lot_("v_fs:" + options.tag, prepare_thread()),
+      interceptor_(make_interceptor(options)) {
   server_.set_canceller(&interrupts_);
   fs_->set_unparker(&lot_);
   server_.resume_session();
@@ -61,6 +63,18 @@ PrepareThread Device::prepare_thread() const {
     VFS_CHECK(passthrough::prepare_thread());
     return confinement_.apply();
   };
+}
+
+std::shared_ptr<Interceptor> Device::make_interceptor(const DeviceOptions& options) {
+  if (policy_ == nullptr) return nullptr;
+  // A value of an extended attribute may be longer than the least that can be agreed on for READ and WRITE.
+  const std::uint32_t data_bytes_max = std::max<std::uint32_t>(options.write_bytes_max, 128 * 1024);
+  return std::make_shared<Interceptor>(server_, *policy_,
+                                       Interceptor::Setup{.data_bytes_max = data_bytes_max,
+                                                          .thread_name = "v_fs:" + options.tag,
+                                                          .prepare_thread = prepare_thread(),
+                                                          .wants_pump = [this] { observer_.wants_pump(); },
+                                                          .awaited = options.awaits_handlers});
 }
 
 Status Device::start_worker(unsigned index, const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory,
@@ -78,13 +92,14 @@ Status Device::start_worker(unsigned index, const virtio::QueueSetup& setup, std
                              .poll_max = index == 0 ? std::chrono::microseconds(0) : poll_max_};
   WorkerEvents events{[this, index](Fault fault) { observer_.queue_failed(index, fault); },
                       [this, index] { observer_.queue_stopped(index); }};
-  VFS_TRY(workers_[index], Worker::start(std::move(worker_setup), server_, pool_, lot_, std::move(events)));
+  VFS_TRY(workers_[index],
+          Worker::start(std::move(worker_setup), server_, pool_, lot_, std::move(events), interceptor_.get()));
   return Unit{};
 }
 
 void Device::start_pumped(unsigned index, const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory) {
   VFS_ASSERT(!has_queue(index));
-  pumped_.emplace(index, std::make_unique<PumpedQueue>(setup, std::move(memory), server_, lot_));
+  pumped_.emplace(index, std::make_unique<PumpedQueue>(setup, std::move(memory), server_, lot_, interceptor_.get()));
 }
 
 PumpedQueue* Device::pumped_queue(unsigned index) {
@@ -133,6 +148,7 @@ DeviceStats Device::stats() const {
   DeviceStats stats{ended_, fs_->inode_count(), fs_->handle_count()};
   pool_.add_to(stats.counters);
   lot_.add_to(stats.counters);
+  if (interceptor_ != nullptr) interceptor_->add_to(stats.counters);
   for (const auto& [index, worker] : workers_) worker->add_to(stats.counters);
   for (const auto& [index, queue] : pumped_) queue->add_to(stats.counters);
   return stats;
@@ -141,6 +157,8 @@ DeviceStats Device::stats() const {
 void Device::close() {
   // All are asked before one is waited for.
   for (const auto& [index, worker] : workers_) worker->request_stop();
+  // Nobody answers any more: who closes a device is who would have to.
+  if (interceptor_ != nullptr) interceptor_->close();
   while (!workers_.empty()) reap(workers_.begin()->first);
   while (!pumped_.empty()) reap(pumped_.begin()->first);
   pool_.close();

@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "device/interceptor.h"
 #include "device/parking_lot.h"
 #include "device/pumped_queue.h"
 #include "device/thread_pool.h"
@@ -33,6 +34,8 @@ struct DeviceOptions {
   sandbox::ConfinementOptions confinement;  // of the threads; a pumped queue has none
   // What the guest may see and do. Without one nothing is asked, and none can be given later.
   std::optional<policy::PolicySource> policy = std::nullopt;
+  // With a policy: handlers will be attached, and until then nothing is served that could concern any.
+  bool awaits_handlers = false;
 };
 
 class DeviceObserver {
@@ -41,6 +44,8 @@ class DeviceObserver {
   virtual void queue_stopped(unsigned index) = 0;
   // Its ring is broken; it takes nothing more, and can be stopped.
   virtual void queue_failed(unsigned index, Fault fault) = 0;
+  // A pumped queue has something to do that its driver does not know of: handlers have decided.
+  virtual void wants_pump() = 0;
 
  protected:
   ~DeviceObserver() = default;
@@ -57,8 +62,10 @@ struct DeviceStats {
 // The drivers of other systems do as the specification says (virtio 1.3 §5.11.6.1).
 class Interrupts final : public fuse::Canceller {
  public:
-  Interrupts(ThreadPool& pool, ParkingLot& lot) : pool_(pool), lot_(lot) {}
+  Interrupts(ThreadPool& pool, ParkingLot& lot, Interceptor* interceptor)
+      : pool_(pool), lot_(lot), interceptor_(interceptor) {}
   void cancel(std::uint64_t unique) override {
+    if (interceptor_ != nullptr && interceptor_->cancel(unique)) return;
     pool_.cancel(unique);
     lot_.cancel(unique);
   }
@@ -66,6 +73,7 @@ class Interrupts final : public fuse::Canceller {
  private:
   ThreadPool& pool_;
   ParkingLot& lot_;
+  Interceptor* const interceptor_;
 };
 
 class Device {
@@ -97,6 +105,8 @@ class Device {
 
   // Replaces the policy. False: the device was made without one.
   bool set_policy(const policy::PolicySource& policy);
+  // Null: the device was made without a policy.
+  const std::shared_ptr<Interceptor>& interceptor() const { return interceptor_; }
 
   // See fuse::Server::end_session.
   void end_session() { server_.end_session(); }
@@ -112,6 +122,7 @@ class Device {
   Device(const DeviceOptions& options, std::unique_ptr<passthrough::PassthroughFs> fs,
          sandbox::ThreadConfinement confinement, DeviceObserver& observer);
   PrepareThread prepare_thread() const;
+  std::shared_ptr<Interceptor> make_interceptor(const DeviceOptions& options);
 
   const std::string tag_;
   const std::chrono::microseconds poll_max_;
@@ -122,7 +133,8 @@ class Device {
   fuse::Server server_;
   ThreadPool pool_;
   ParkingLot lot_;
-  Interrupts interrupts_{pool_, lot_};
+  const std::shared_ptr<Interceptor> interceptor_;
+  Interrupts interrupts_{pool_, lot_, interceptor_.get()};
   std::map<unsigned, std::unique_ptr<Worker>> workers_;
   std::map<unsigned, std::unique_ptr<PumpedQueue>> pumped_;
   fuse::Counters::Snapshot ended_;  // counters of queues that are gone

@@ -12,8 +12,8 @@ constexpr std::size_t kBatch = 32;
 }  // namespace
 
 PumpedQueue::PumpedQueue(const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory, fuse::Server& server,
-                         ParkingLot& lot)
-    : engine_(std::make_shared<QueueEngine>(setup, std::move(memory), server, nullptr, lot, [] {})) {}
+                         ParkingLot& lot, Interceptor* interceptor)
+    : engine_(std::make_shared<QueueEngine>(setup, std::move(memory), server, nullptr, lot, [] {}, interceptor)) {}
 
 template <typename Serve>
 Result<PumpedQueue::Pumped, Fault> PumpedQueue::with_memory(MutableByteSpan bytes, GuestAddress base,
@@ -35,6 +35,17 @@ Result<PumpedQueue::Pumped, Fault> PumpedQueue::pump(MutableByteSpan bytes, Gues
 Result<PumpedQueue::Pumped, Fault> PumpedQueue::finish(MutableByteSpan bytes, GuestAddress base,
                                                        WriteObserver* observer) {
   return with_memory(bytes, base, observer, [this] { return give_up_parked(); });
+}
+
+Result<PumpedQueue::Pumped, Fault> PumpedQueue::settle(MutableByteSpan bytes, GuestAddress base,
+                                                       WriteObserver* observer) {
+  return with_memory(bytes, base, observer, [this] { return settle_intercepted(); });
+}
+
+Result<PumpedQueue::Pumped, Fault> PumpedQueue::settle_intercepted() {
+  VFS_CHECK(engine_->attach());
+  engine_->settle_intercepted();
+  return Pumped{0, engine_->flush()};
 }
 
 Result<PumpedQueue::Pumped, Fault> PumpedQueue::give_up_parked() {

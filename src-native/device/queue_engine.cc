@@ -24,11 +24,12 @@ std::uint32_t parked_max(const virtio::QueueSetup& setup) {
 }  // namespace
 
 QueueEngine::QueueEngine(const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory, fuse::Server& server,
-                         ThreadPool* pool, ParkingLot& lot, std::function<void()> wake)
+                         ThreadPool* pool, ParkingLot& lot, std::function<void()> wake, Interceptor* interceptor)
     : queue_(setup, std::move(memory)),
       server_(server),
       pool_(pool),
       lot_(lot),
+      interceptor_(interceptor),
       parked_max_(parked_max(setup)),
       wake_(std::move(wake)) {}
 
@@ -136,8 +137,9 @@ void QueueEngine::begin(Slot& slot) {
   const virtio::InFlightTable* table = queue_.in_flight_table();
   // A device before us began it and did not live to say how it ended.
   if (table != nullptr && table->was_begun(slot.head)) return server_.refuse(slot.request, Errno(EIO), counters_);
+  if (interceptor_ != nullptr && interceptor_->covers(*slot.request.row()) && intercept(slot)) return;
   if (*wait == fuse::Wait::kPark) {
-    if (serve_request(slot, false, counters_) == fuse::Progress::kWouldWait) park(slot);
+    if (serve_request(slot, false, counters_) == fuse::Progress::kWouldWait) park(slot, counters_);
     return;
   }
   if (pool_ != nullptr && *wait == fuse::Wait::kMay) return offload(slot);
@@ -156,36 +158,88 @@ fuse::Progress QueueEngine::serve_request(Slot& slot, bool may_wait, fuse::Count
   return progress;
 }
 
+// True: the slot is the interceptor's, or has been answered.
+bool QueueEngine::intercept(Slot& slot) {
+  const bool pumped = pool_ == nullptr;
+  if (pumped) {
+    note_parked(slot);
+  } else {
+    slot.keep_alive = shared_from_this();
+  }
+  if (interceptor_->take(slot, this, pumped, counters_)) return true;
+  slot.keep_alive = nullptr;
+  if (std::exchange(slot.parked, false)) parked_.fetch_sub(1, std::memory_order_relaxed);
+  return false;
+}
+
+void QueueEngine::note_parked(Slot& slot) {
+  if (!std::exchange(slot.parked, true)) parked_.fetch_add(1, std::memory_order_relaxed);
+}
+
 void QueueEngine::offload(Slot& slot) {
   slot.keep_alive = shared_from_this();
   pool_->submit(slot);
 }
 
-void QueueEngine::park(Slot& slot) {
+void QueueEngine::park(Slot& slot, fuse::Counters& counters) {
   // As fcntl(2) says of a lock table that is full.
-  if (parked() >= parked_max_) return server_.refuse(slot.request, Errno(ENOLCK), counters_);
+  if (parked() >= parked_max_) return server_.refuse(slot.request, Errno(ENOLCK), counters);
   const bool pumped = pool_ == nullptr;
   if (!pumped) slot.keep_alive = shared_from_this();
-  slot.parked = true;
-  parked_.fetch_add(1, std::memory_order_relaxed);
+  note_parked(slot);
   lot_.park(slot, this, pumped);
+}
+
+void QueueEngine::retry_parked() {
+  lot_.retry(this, counters_);
+  if (interceptor_ != nullptr && parked() > 0) interceptor_->retry(this);
+}
+
+void QueueEngine::settle_intercepted() {
+  if (interceptor_ == nullptr) return;
+  interceptor_->hurry(this);
+  interceptor_->retry(this);
 }
 
 void QueueEngine::abandon_parked() {
   if (parked() > 0) lot_.abandon_all(this, kStopped);
+  if (interceptor_ == nullptr) return;
+  if (pool_ != nullptr) {
+    interceptor_->hurry(this);
+  } else if (parked() > 0) {
+    interceptor_->expire_all(this);
+  }
 }
 
 void QueueEngine::forget_parked() {
   // From here on a request that is dropped (by its destructor) touches neither ring nor memory.
   forgetting_ = true;
   lot_.forget_all(this);
+  if (interceptor_ != nullptr) interceptor_->forget_all(this);
 }
 
 bool QueueEngine::Slot::try_again(fuse::Counters& counters) {
   return engine->serve_request(*this, false, counters) == fuse::Progress::kDone;
 }
 
-void QueueEngine::Slot::run(fuse::Counters& counters) { engine->serve_request(*this, true, counters); }
+void QueueEngine::Slot::run(fuse::Counters& counters) {
+  // Only what waits for a lock still has to, and then this is as it was.
+  if (engine->serve_request(*this, true, counters) == fuse::Progress::kWouldWait) engine->park(*this, counters);
+}
+
+void QueueEngine::Slot::serve_below() {
+  if (engine->pool_ != nullptr) return engine->offload(*this);
+  if (engine->serve_request(*this, true, engine->counters_) == fuse::Progress::kWouldWait) {
+    engine->park(*this, engine->counters_);
+  }
+}
+
+void QueueEngine::Slot::replied(fuse::Request&) {
+  if (engine->pool_ != nullptr && std::exchange(parked, false)) {
+    engine->parked_.fetch_sub(1, std::memory_order_relaxed);
+  }
+  engine->interceptor_->replied(*this);
+}
 
 void QueueEngine::Slot::abandon(Errno reason, fuse::Counters& counters) {
   engine->server_.refuse(request, reason, counters);

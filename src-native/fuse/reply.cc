@@ -33,6 +33,7 @@ void Request::answer(std::uint32_t written) {
 
 void Request::send() {
   VFS_ASSERT(answered_);
+  if (diverted()) return caught_reply();
   // A local: what the completion does may reuse this request before finish() returns.
   Chain chain = std::move(chain_);
   if (!dropped_) std::move(chain).finish(written_);

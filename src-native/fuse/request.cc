@@ -26,6 +26,8 @@ void Request::start(Chain chain) {
   extension_bytes_ = 0;
   outcome_ = {};
   moved_bytes_ = 0;
+  kept_data_.reset();
+  diversion_.reset();
 }
 
 bool Request::take_header() {

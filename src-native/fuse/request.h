@@ -10,6 +10,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/bytes.h"
@@ -17,10 +19,22 @@
 #include "fuse/abi.h"
 #include "fuse/name.h"
 #include "memory/chain.h"
+#include "memory/private_bytes.h"
 
 namespace vfs::fuse {
 
+class Request;
 struct OpRow;
+
+// Gets the reply of a request that was diverted.
+class ReplySink {
+ public:
+  // On the thread that served the request, which is the sink's from then on.
+  virtual void replied(Request& request) = 0;
+
+ protected:
+  ~ReplySink() = default;
+};
 
 // What is counted of a request once it is over.
 struct Outcome {
@@ -78,9 +92,41 @@ class Request {
 
   Outcome outcome() const { return outcome_; }
 
+  // --- for who decides about it before it is served, and about its reply (device/interceptor.h)
+  // The parameters, without extensions.
+  ByteSpan parameters() const { return ByteSpan(body_).first(body_.size() - extension_bytes_); }
+  // Others, in front of the same extensions. With bulk data they must be as long as those before.
+  void replace_parameters(ByteSpan parameters);
+  // Bytes of data behind the parameters.
+  std::uint32_t data_bytes() const { return chain_.reader.remaining(); }
+  // Copies the data; what the guest does to its own does not matter any more. E2BIG: there is more than `limit`.
+  Result<ByteSpan> keep_data(std::uint32_t limit);
+  void replace_data(std::vector<std::byte> data);
+
+  // The next reply is written into `room` bytes of our own (at most what the guest has given), and `sink` gets it
+  // instead of the guest: send() calls it.
+  void divert(ReplySink& sink, std::uint32_t room);
+  bool diverted() const { return diversion_ != nullptr && diversion_->sink != nullptr; }
+  // The reply that was caught; the request can be answered now. Until it is started again.
+  struct Caught {
+    Errno error;  // 0: none
+    ByteSpan payload;
+  };
+  std::optional<Caught> caught() const;
+
  private:
+  struct Diversion {
+    ReplySink* sink;  // null: it has replied
+    GuestWriter room;
+    GuestWriter header_room;
+    PrivateBytes reply;
+    Errno error{0};
+    std::uint32_t payload_bytes = 0;
+  };
+
   void finish(Errno error, std::uint32_t payload_bytes);
   void answer(std::uint32_t written);
+  void caught_reply();
 
   Chain chain_;
   GuestWriter header_room_;
@@ -96,6 +142,8 @@ class Request {
   Outcome outcome_;
   std::uint64_t moved_bytes_ = 0;
   std::chrono::steady_clock::time_point started_;
+  std::unique_ptr<PrivateBytes> kept_data_;
+  std::unique_ptr<Diversion> diversion_;
 };
 
 }  // namespace vfs::fuse

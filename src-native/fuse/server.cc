@@ -74,6 +74,8 @@ Progress Server::serve(Request& request, bool may_wait, Counters& counters) {
 // Counts what happened and lets go of the request, which may be another one's from then on.
 void Server::finish(Request& request, Counters& counters) const {
   VFS_ASSERT(request.answered());
+  // It is counted when the guest has its answer.
+  if (request.diverted()) return request.send();
   const OpRow* row = request.row();
   const Outcome outcome = request.outcome();
   counters.count(op_slot(row), outcome.error != 0);
@@ -103,6 +105,13 @@ void Server::refuse(Request& request, Errno error, Counters& counters) {
     if (row != nullptr && row->wait == Wait::kPark) fs_.stops_waiting(request.header().unique);
     request.finish_error(error);
   }
+  finish(request, counters);
+}
+
+void Server::answer(Request& request, ByteSpan payload, Counters& counters) {
+  if (payload.size() < request.row()->reply_bytes) return refuse(request, Errno(EIO), counters);
+  request.finish_bytes(payload);
+  if (request.row()->opcode == abi::Opcode::kRead) request.set_moved_bytes(payload.size());
   finish(request, counters);
 }
 

@@ -90,7 +90,7 @@ class Server {
  public:
   Server(FileSystem& file_system, const ServerOptions& options) : fs_(file_system), options_(options) {}
 
-  // All three let go of a request once it is answered: it must not be touched afterwards, because its slot may serve
+  // All of these let go of a request once it is answered: it must not be touched afterwards, because its slot may serve
   // the next one already.
 
   // Takes a request in: header, row, parameters, room. Returns where it is to be served; nothing, if it is malformed
@@ -100,6 +100,9 @@ class Server {
   Progress serve(Request& request, bool may_wait, Counters& counters);
   // Answers a request that will not be served any more.
   void refuse(Request& request, Errno error, Counters& counters);
+  // Answers with a payload that somebody else has made, or as it was caught (Request::caught). EIO, if it is shorter
+  // than the operation's.
+  void answer(Request& request, ByteSpan payload, Counters& counters);
 
   // Drops what the guest holds; requests are refused until the next INIT.
   void end_session();

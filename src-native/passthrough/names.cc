@@ -3,15 +3,10 @@
 #include <linux/fs.h>
 
 #include "base/sys.h"
+#include "fuse/rename_flags.h"
 #include "passthrough/passthrough_fs.h"
 
 namespace vfs::passthrough {
-
-namespace {
-
-constexpr std::uint32_t kRenameFlags = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
-
-}  // namespace
 
 Result<PassthroughFs::Found> PassthroughFs::find(const fuse::Call& call, int directory, const Whereabouts& where) {
   if (!uses_handles_ && expects_unknown_.now()) {
@@ -120,7 +115,7 @@ Status PassthroughFs::rmdir(const fuse::Call& call, const fuse::Name& name) { re
 
 Status PassthroughFs::rename(const fuse::Call& call, const abi::Rename2In& in, const fuse::Name& from,
                              const fuse::Name& to) {
-  if ((in.flags & ~kRenameFlags) != 0) return Errno(EINVAL);
+  VFS_CHECK(fuse::check_rename_flags(in.flags));
   VFS_TRY(const Directory source, directory_of(call.nodeid));
   VFS_TRY(const Directory target, directory_of(in.newdir));
   VFS_TRY(const HostName old_name, host_name(source, from));

@@ -99,9 +99,15 @@ Result<abi::OpenOut> PolicyFs::opendir(const fuse::Call& call, const abi::OpenIn
   return out;
 }
 
+Result<Directory> PolicyFs::listed(std::uint64_t node) {
+  auto directory = nodes_.directory(node);
+  if (!directory.ok() && directory.error() == Errno(ENOTDIR)) return Errno(EBADF);
+  return directory;
+}
+
 Status PolicyFs::readdir(const fuse::Call& call, const abi::ReadIn& in, fuse::DirectorySink& sink) {
   const std::shared_lock lock(names_mutex_);
-  VFS_TRY(const Directory directory, nodes_.directory(call.nodeid));
+  VFS_TRY(const Directory directory, listed(call.nodeid));
   if (directory.state->verdict.hidden) return Errno(ENOENT);
   FilteredSink filtered(*this, call, directory, sink);
   return filtered.end(below_.readdir(call, in, filtered));
@@ -109,7 +115,7 @@ Status PolicyFs::readdir(const fuse::Call& call, const abi::ReadIn& in, fuse::Di
 
 Status PolicyFs::readdirplus(const fuse::Call& call, const abi::ReadIn& in, fuse::DirectoryPlusSink& sink) {
   const std::shared_lock lock(names_mutex_);
-  VFS_TRY(const Directory directory, nodes_.directory(call.nodeid));
+  VFS_TRY(const Directory directory, listed(call.nodeid));
   if (directory.state->verdict.hidden) return Errno(ENOENT);
   FilteredPlusSink filtered(*this, call, directory, sink);
   return filtered.end(below_.readdirplus(call, in, filtered));

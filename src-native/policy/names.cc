@@ -3,6 +3,7 @@
 #include <linux/fs.h>
 #include <sys/stat.h>
 
+#include "fuse/rename_flags.h"
 #include "policy/policy_fs.h"
 
 namespace vfs::policy {
@@ -190,6 +191,7 @@ Status PolicyFs::check_border(const Directory& from, std::string_view name, cons
 
 Status PolicyFs::rename(const fuse::Call& call, const abi::Rename2In& in, const fuse::Name& from,
                         const fuse::Name& to) {
+  VFS_CHECK(fuse::check_rename_flags(in.flags));
   const std::unique_lock lock(names_mutex_);
   VFS_TRY(const Directory source, nodes_.directory(call.nodeid));
   VFS_TRY(const Directory target, nodes_.directory(in.newdir));

@@ -84,6 +84,11 @@ void PolicyFs::show(abi::Attr& attr, const Verdict& verdict) {
   attr.blocks = (attr.size + 511) / 512;
 }
 
+Result<bool> PolicyFs::is_directory(std::uint64_t id) {
+  VFS_TRY(const auto judged, nodes_.judge(id));
+  return judged.is_directory;
+}
+
 Result<abi::AttrOut> PolicyFs::getattr(const fuse::Call& call, const abi::GetattrIn& in) {
   VFS_TRY(const auto judged, visible(call, call.nodeid));
   const Verdict& verdict = judged.verdict;

@@ -45,6 +45,10 @@ class PolicyFs final : public fuse::FileSystem {
   // Requests that begin from now on are decided by this policy, also those about known nodes. What is open stays open.
   void replace(const PolicySource& policy);
   std::size_t node_count() const { return nodes_.size(); }
+  // See NodeTable::path_of. What the policy hides has a path, too, if its directory is known.
+  Result<std::string> path_of(std::uint64_t id) { return nodes_.path_of(id); }
+  // EBADF, ESTALE: as there.
+  Result<bool> is_directory(std::uint64_t id);
 
   Result<std::uint64_t> init(std::uint32_t session, std::uint64_t offered) override;
   void session_begun(const fuse::SessionTerms& terms) override;
@@ -122,6 +126,8 @@ class PolicyFs final : public fuse::FileSystem {
   Result<NodeTable::Judged> visible(const fuse::Call& call, std::uint64_t node);
   // The same, if something may be done with it.
   Result<Verdict> permitted(const fuse::Call& call, std::uint64_t node, Permission permission);
+  // The directory of a listing. EBADF: it is none, and so nothing that the handle could be of.
+  Result<Directory> listed(std::uint64_t node);
   // Whether a file that has several names is hidden by one of them.
   bool is_hidden_link(const fuse::Call& call, const StateRef& root, const HiddenLinks::File& file);
   StateRef root_state() const;

@@ -13,9 +13,14 @@
  *   that registered them.
  * - Nothing here validates for the user: options.ts and the classes do, before the call.
  */
+import type { NativeHandlerEvent, NativeHandlers } from './handlers.js';
 import type { NativePolicy } from './policy.js';
+import type { NativeConfinement, NativeLaunchOptions, NativeLaunched, NativeSyscallRow } from './sandbox.js';
+import type { NativeViolation } from './sandbox.js';
 
+export type * from './handlers.js';
 export type { NativeLimits, NativePattern, NativePolicy, NativeRule } from './policy.js';
+export type * from './sandbox.js';
 
 /** One region of guest memory, backed by a file descriptor (memfd, hugetlbfs, /dev/shm). */
 export interface NativeRegion {
@@ -167,55 +172,6 @@ export interface NativeShareOptions {
   readonly zeroMessageOpen: boolean;
 }
 
-/** What becomes of a system call that a filter refuses: docs/threat-model.md. `none`: there is no filter. */
-export type NativeViolation = 'kill' | 'errno' | 'trap' | 'log' | 'none';
-
-/** What the threads of a device give up. */
-export interface NativeConfinement {
-  readonly seccomp: NativeViolation;
-  /** Nothing outside the share can be opened, where the kernel can do that. */
-  readonly landlock: boolean;
-  /** Numbers of the capabilities that are kept; undefined: all. */
-  readonly capabilities: readonly number[] | undefined;
-}
-
-/** A program in namespaces of its own. */
-export interface NativeLaunchOptions {
-  /** The program's path first. */
-  readonly arguments: readonly string[];
-  /** NAME=value. VIRTIO_FS_SANDBOX_ROOT is added, with the descriptor for `sandboxChangeRoot`, if the root is to change. */
-  readonly environment: readonly string[];
-  /** What it keeps besides 0, 1 and 2, under the same numbers. */
-  readonly descriptors: readonly number[];
-  readonly namespaces: readonly ('user' | 'mount' | 'pid' | 'net' | 'ipc')[];
-  /** Absolute paths of the directories that are all that the new root has. Empty: the root stays. At most 256. */
-  readonly shares: readonly string[];
-  /** Ids to take on, as the new user namespace counts them; both or none. */
-  readonly uid: number | undefined;
-  readonly gid: number | undefined;
-  /** Numbers of the capabilities that are kept; undefined: all. */
-  readonly capabilities: readonly number[] | undefined;
-}
-
-export interface NativeLaunched {
-  readonly pid: number;
-  /** For `watch`: readable once the process has ended. */
-  readonly watch: number;
-  /** Takes one byte when the id maps are written; until then the process waits. Closed without: it ends. */
-  readonly go: number;
-  /** Two int32, step (`sandboxLaunchStep`) and errno, if the program could not be started; else it just ends. */
-  readonly failure: number;
-}
-
-/** A row of a list of system calls. The first that holds decides. */
-export interface NativeSyscallRow {
-  readonly name: string;
-  /** `missing`: it fails with ENOSYS. */
-  readonly verdict: 'allow' | 'refuse' | 'missing';
-  /** It holds for some arguments only. */
-  readonly conditional: boolean;
-}
-
 /** Normalised options. Every field is present. */
 export interface NativeDeviceOptions extends NativeShareOptions {
   /** 1 to 36 bytes of UTF-8. */
@@ -235,6 +191,8 @@ export interface NativeDeviceOptions extends NativeShareOptions {
   readonly confinement: NativeConfinement;
   /** Undefined: there is none, and `setPolicy` sets none. */
   readonly policy: NativePolicy | undefined;
+  /** With a policy: until handlers are attached, all that could concern any is refused (EIO). */
+  readonly awaitsHandlers: boolean;
 }
 
 /** What became of the session that a process before this one has left in the file. */
@@ -286,7 +244,9 @@ export type NativeDeviceEvent =
   /** The answer to `stopQueue`: in-flight requests are finished, the thread has ended. */
   | { readonly type: 'stopped'; readonly index: number; readonly state: NativeQueueState }
   /** The ring is broken; the queue reads no more but can still be stopped. */
-  | { readonly type: 'queueError'; readonly index: number; readonly message: string };
+  | { readonly type: 'queueError'; readonly index: number; readonly message: string }
+  /** Handlers have decided about requests of a pumped queue, which is to be pumped. */
+  | { readonly type: 'pump' };
 
 /** The outcome of one pump. */
 export interface NativePumpResult {
@@ -296,6 +256,8 @@ export interface NativePumpResult {
   readonly needsCall: boolean;
   /** Requests that wait for a lock: each pump tries them again. */
   readonly parked: number;
+  /** Of these, those that wait for handlers; `pump` follows when they have decided. */
+  readonly intercepted: number;
   /** Guest ranges that were written, merged: address, length, address, length… */
   readonly written: readonly bigint[];
 }
@@ -352,12 +314,20 @@ export interface NativeDevice {
   setUsedLog(index: number, address: bigint | undefined): boolean;
   /**
    * Serves a pumped queue on this thread until its ring is empty. `bytes` is the borrowed memory, of which byte 0 is
-   * guest address `base`; it is used during the call only. For other memories `bytes` is undefined. `last`: nothing is
-   * served, and requests that wait for a lock are given up, because the queue is about to stop.
+   * guest address `base`; it is used during the call only. For other memories `bytes` is undefined. Of a queue that is
+   * about to stop nothing is taken: `settle`: what handlers decide is answered, and they have a moment left; `last`: what
+   * waits for a lock, or for handlers, is given up.
    */
-  processQueue(index: number, bytes: Uint8Array | undefined, base: bigint, last: boolean): NativePumpResult;
+  processQueue(
+    index: number,
+    bytes: Uint8Array | undefined,
+    base: bigint,
+    mode: 'serve' | 'settle' | 'last',
+  ): NativePumpResult;
   /** Requests that begin from now on are decided by this policy. False: the device was made without one. */
   setPolicy(policy: NativePolicy): boolean;
+  /** By which `attachHandlers` finds it; 0: it was made without a policy. */
+  handlersToken(): number;
   /** Ends the FUSE session: every inode and handle of the guest is dropped. No queue may be running. */
   endSession(): void;
   stats(): NativeDeviceStats;
@@ -424,6 +394,16 @@ export interface NativeBinding {
   createDirtyLog(): NativeDirtyLog;
 
   createDevice(options: NativeDeviceOptions, onEvent: (event: NativeDeviceEvent) => void): NativeDevice;
+
+  /**
+   * Attaches handlers to the device with this `handlersToken`, in this process. `referenced`: they keep the environment's
+   * event loop going. Throws ERR_VIRTIOFS_HANDLERS_ATTACHED, or ERR_VIRTIOFS_CLOSED.
+   */
+  attachHandlers(
+    token: number,
+    referenced: boolean,
+    onEvents: (events: readonly NativeHandlerEvent[]) => void,
+  ): NativeHandlers;
 
   /** Calls back when `fd` is readable (or its peer hung up). The fd is not duplicated. */
   watch(fd: number, onReadable: () => void): NativeWatch;
@@ -493,4 +473,4 @@ export interface NativeBinding {
 }
 
 /** The value of `NativeBinding.contract` that this TypeScript needs. */
-export const NATIVE_CONTRACT = 3;
+export const NATIVE_CONTRACT = 4;

@@ -4,7 +4,8 @@ import { didYouMean } from '../closest.js';
 import type { ConfigObject } from '../config/types.js';
 import type { NativeLimits, NativePolicy, NativeRule } from '../native/binding.js';
 import { isPlainObject } from '../plain-object.js';
-import { parsePattern } from './patterns.js';
+import { compileHandlers, type CompiledHandlers } from './handlers/sets.js';
+import { parsePaths } from './patterns.js';
 import { operationBits } from './permissions.js';
 import { PolicyProblem, placeText, reported, type Place } from './problem.js';
 import { DENIALS } from './rules.js';
@@ -21,6 +22,8 @@ export interface CompiledPolicy {
   nativeAt(now: Date): NativePolicy;
   /** Whether that depends on the moment. */
   readonly changesWithTime: boolean;
+  /** Who decides about requests besides the rules; `attached`: who will be attached; undefined: nobody. */
+  readonly handlers: CompiledHandlers | 'attached' | undefined;
   /** What it says that the configuration of the share says otherwise. */
   readonly config: Pick<ConfigObject, 'translateUid' | 'translateGid'>;
 }
@@ -98,7 +101,7 @@ export function compilePolicy(policy: unknown, asciiCasefold = false): CompiledP
 
 /** The same, but throws a PolicyProblem. */
 export function checkedPolicy(policy: unknown, asciiCasefold: boolean): CompiledPolicy {
-  const { rules, ignoreCase = asciiCasefold, hardLinks = 'check', lasting = false } = policyObject(policy);
+  const { rules = [], on, ignoreCase = asciiCasefold, hardLinks = 'check', lasting = false } = policyObject(policy);
   const prefix: Place = Array.isArray(policy) ? [] : ['rules'];
   if (!Array.isArray(rules)) throw new PolicyProblem(prefix, 'it is no list of rules');
   if (rules.length > RULES_MAX)
@@ -126,17 +129,18 @@ export function checkedPolicy(policy: unknown, asciiCasefold: boolean): Compiled
       const holding = compiled.filter(({ window }) => window === undefined || contains(window, now));
       return { ...whole, rules: holding.map(({ native }) => native) };
     },
+    handlers: on === undefined || on === 'attached' ? on : compileHandlers(on, ['on'], whole.ignoreCase),
     changesWithTime: compiled.some(({ window }) => window !== undefined),
     config,
   };
 }
 
-const POLICY_PROPERTIES = ['rules', 'ignoreCase', 'hardLinks', 'lasting'];
+const POLICY_PROPERTIES = ['rules', 'on', 'ignoreCase', 'hardLinks', 'lasting'];
 
 function policyObject(policy: unknown): Given {
   if (Array.isArray(policy)) return { rules: policy };
   if (!isPlainObject(policy))
-    throw new PolicyProblem([], 'it is no policy: a list of rules, or an object that has one');
+    throw new PolicyProblem([], 'it is no policy: a list of rules, or an object that has one or handlers');
   for (const name of Object.keys(policy)) checkName(name, POLICY_PROPERTIES, [name]);
   return policy;
 }
@@ -154,20 +158,13 @@ function compileRule(rule: unknown, place: Place, masks: Uint8Array[]): Compiled
   const paths = rule['paths'];
   if (paths === undefined && kind.pathsRequired) throw new PolicyProblem(place, `"${String(type)}" needs "paths"`);
   return {
-    native: { ...NO_EFFECT, ...kind.effect(rule, place, masks), ...patternsOf(paths, [...place, 'paths']) },
+    native: { ...NO_EFFECT, ...kind.effect(rule, place, masks), ...pathsOf(paths, [...place, 'paths']) },
     window: rule['during'] === undefined ? undefined : parseWindow(rule['during'], [...place, 'during']),
   };
 }
 
-function patternsOf(paths: unknown, place: Place): Pick<NativeRule, 'everywhere' | 'patterns'> {
-  if (paths === undefined) return { everywhere: true, patterns: [] };
-  const list: unknown[] = Array.isArray(paths) ? paths : [paths];
-  if (list.length === 0) throw new PolicyProblem(place, 'it names no path');
-  const parsed = list.map((each, index) => parsePattern(each, Array.isArray(paths) ? [...place, index] : place));
-  return {
-    everywhere: parsed.includes('everything'),
-    patterns: parsed.filter((each) => each !== 'everything'),
-  };
+function pathsOf(paths: unknown, place: Place): Pick<NativeRule, 'everywhere' | 'patterns'> {
+  return paths === undefined ? { everywhere: true, patterns: [] } : parsePaths(paths, place);
 }
 
 function checkName(name: string, known: readonly string[], place: Place): void {

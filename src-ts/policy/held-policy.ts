@@ -1,41 +1,63 @@
 /** The policy of a backend: what of it holds changes with time, and all of it when it is replaced. */
 import { isDeepStrictEqual } from 'node:util';
 import { VirtioFsError } from '../errors.js';
-import type { NativePolicy, NativeRule } from '../native/binding.js';
+import type { NativeDevice, NativeRule } from '../native/binding.js';
 import type { CompiledPolicy } from './compile.js';
+import { HandlerHost, type HandlerErrorEvent } from './handlers/host.js';
 import { untilNextMinute } from './windows.js';
 
+const NO_HANDLERS = { sets: [], plan: { sets: [], ignoreCase: false } };
+
 export class HeldPolicy {
-  readonly #apply: (policy: NativePolicy) => void;
+  readonly #device: NativeDevice;
+  readonly #handlerFailed: (event: HandlerErrorEvent) => void;
   #policy: CompiledPolicy;
   /** The rules that the device has. */
   #rules: readonly NativeRule[];
   #timer: NodeJS.Timeout | undefined;
+  #host: HandlerHost | undefined;
 
-  /** `apply` gives the device another policy; it has been made with what `policy` said at `begun`. */
-  constructor(policy: CompiledPolicy, begun: Date, apply: (policy: NativePolicy) => void) {
-    this.#apply = apply;
+  /** The device has been made with the rules that `policy` had at `begun`. */
+  constructor(
+    policy: CompiledPolicy,
+    begun: Date,
+    device: NativeDevice,
+    handlerFailed: (event: HandlerErrorEvent) => void,
+  ) {
+    this.#device = device;
+    this.#handlerFailed = handlerFailed;
     this.#policy = policy;
     this.#rules = policy.nativeAt(begun).rules;
+    this.#applyHandlers(policy);
     this.#schedule();
   }
 
-  /** Throws ERR_VIRTIOFS_POLICY_INVALID if the other one maps ids otherwise, which is settled when a backend is made. */
+  /** Throws ERR_VIRTIOFS_POLICY_INVALID if the other one says otherwise what is settled when a backend is made. */
   replace(policy: CompiledPolicy): void {
     if (!isDeepStrictEqual(policy.config, this.#policy.config)) {
-      throw new VirtioFsError('ERR_VIRTIOFS_POLICY_INVALID', {
-        detail: '"idMap" cannot be changed; what the guest was told of owners would not hold any more',
-      });
+      throw invalid('"idMap" cannot be changed; what the guest was told of owners would not hold any more');
+    }
+    if ((policy.handlers === 'attached') !== (this.#policy.handlers === 'attached')) {
+      throw invalid('"on" is "attached" for as long as the backend is there, or never');
     }
     const native = policy.nativeAt(new Date());
-    this.#apply(native);
+    this.#device.setPolicy(native);
+    this.#applyHandlers(policy);
     this.#policy = policy;
     this.#rules = native.rules;
     this.#schedule();
   }
 
+  /** Before the device is closed. */
   close(): void {
     clearTimeout(this.#timer);
+    this.#host?.detach();
+  }
+
+  #applyHandlers({ handlers = NO_HANDLERS }: CompiledPolicy): void {
+    if (handlers === 'attached' || (handlers === NO_HANDLERS && this.#host === undefined)) return;
+    this.#host ??= new HandlerHost(this.#device.handlersToken(), false, this.#handlerFailed);
+    this.#host.replace(handlers);
   }
 
   #schedule(): void {
@@ -49,9 +71,13 @@ export class HeldPolicy {
     const native = this.#policy.nativeAt(new Date());
     const same = native.rules.length === this.#rules.length && native.rules.every((rule, i) => rule === this.#rules[i]);
     if (!same) {
-      this.#apply(native);
+      this.#device.setPolicy(native);
       this.#rules = native.rules;
     }
     this.#schedule();
   }
+}
+
+function invalid(detail: string): VirtioFsError {
+  return new VirtioFsError('ERR_VIRTIOFS_POLICY_INVALID', { detail });
 }

@@ -1,4 +1,9 @@
 /** Policies: what a guest may see and do. docs/policies.md. */
+export { attachHandlers, type AttachOptions, type AttachedHandlers } from './handlers/attach.js';
+export { FuseError } from './handlers/fuse-error.js';
+export type { HandlerErrorEvent } from './handlers/host.js';
+export type * from './handlers/operations.js';
+export { handlers, type HandlerOptions, type HandlerSet } from './handlers/sets.js';
 export { parsePolicyFile, readPolicyFile } from './file.js';
 export type { Operation, Permission, PermissionGroup } from './permissions.js';
 export {

@@ -4,7 +4,7 @@
  * earlier pattern of the same list matched. What git reads as "matches nothing" (a comment, a blank, an unfinished class)
  * is an error here: a rule that silently means nothing would protect nothing.
  */
-import type { NativePattern } from '../native/binding.js';
+import type { NativePattern, NativeRule } from '../native/binding.js';
 import { PolicyProblem, type Place } from './problem.js';
 
 /** Names are at most 255 bytes, but a pattern may spell one byte with several. */
@@ -98,4 +98,15 @@ function endOfClass(component: string, open: number, bad: (why: string) => Polic
     }
   }
   throw bad('has a "[" without its "]"; a class cannot contain a slash');
+}
+
+/** One pattern or several. */
+export function parsePaths(paths: unknown, place: Place): Pick<NativeRule, 'everywhere' | 'patterns'> {
+  const list: unknown[] = Array.isArray(paths) ? paths : [paths];
+  if (list.length === 0) throw new PolicyProblem(place, 'it names no path');
+  const parsed = list.map((each, index) => parsePattern(each, Array.isArray(paths) ? [...place, index] : place));
+  return {
+    everywhere: parsed.includes('everything'),
+    patterns: parsed.filter((each) => each !== 'everything'),
+  };
 }

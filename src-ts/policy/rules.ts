@@ -1,5 +1,7 @@
 /** The rules, and the functions that make them. They are plain data: what these functions return is what a file says. */
 import type { IdTranslation } from '../config/types.js';
+import type { Handlers } from './handlers/operations.js';
+import type { HandlerSet } from './handlers/sets.js';
 import type { Operation, Permission } from './permissions.js';
 
 /** Patterns of paths, as in gitignore(5); docs/policies.md. */
@@ -106,9 +108,16 @@ export interface LimitsRule extends LimitValues {
 export type Rule =
   ReadOnlyRule | AllowRule | DenyRule | HideRule | MaskRule | DenialRule | UmaskRule | IdMapRule | LimitsRule;
 
-/** A policy: rules in their order, and what is said of all of them. */
+/** A policy: rules in their order, and what is said of all of them; handlers. */
 export interface PolicyObject {
-  readonly rules: readonly Rule[];
+  /** Default: none. */
+  readonly rules?: readonly Rule[];
+  /**
+   * Functions that decide about requests, before the rules; docs/policies.md. For all paths, or sets of them made by
+   * `handlers`, of which the first is asked first. `'attached'`: those that `attachHandlers` attaches, in a worker_thread
+   * perhaps; until then all that could concern any is refused with EIO.
+   */
+  readonly on?: Handlers | readonly HandlerSet[] | 'attached';
   /** ASCII letters of names match in either case; default: as `asciiCasefold` of the configuration. */
   readonly ignoreCase?: boolean;
   /** What becomes of files with several names, some of which may be hidden; default 'check'. */

@@ -2,12 +2,12 @@
  * FUSE operations as typed calls: one method per operation, numbers of nodes and handles as the device gave them. There
  * are no paths, no caches and no permission checks here. An errno of the device is thrown as a GuestError.
  */
-import * as abi from './fuse-abi.js';
-import { OPCODES, opcodeName } from './fuse-abi.js';
-import * as structs from './fuse-structs.js';
-import { StructWriter } from './fuse-structs.js';
-import type { AttrChanges, AttrReply, CreateReply, CreationExtensions, Entry, FileLock } from './fuse-structs.js';
-import type { InitReply, OpenReply, StatfsReply } from './fuse-structs.js';
+import * as abi from '../fuse/abi.js';
+import { OPCODES, opcodeName } from '../fuse/abi.js';
+import * as structs from '../fuse/structs.js';
+import { StructWriter } from '../fuse/structs.js';
+import type { AttrChanges, AttrReply, CreateReply, CreationExtensions, Entry, FileLock } from '../fuse/structs.js';
+import type { InitReply, OpenReply, StatfsReply } from '../fuse/structs.js';
 import { GuestError, ProtocolViolation } from './guest-error.js';
 import type { Caller, FuseReply, FuseRequest, RequestEngine } from './request-engine.js';
 

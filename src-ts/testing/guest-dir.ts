@@ -3,7 +3,7 @@
  */
 import type { Dirent } from 'node:fs';
 import type { FuseClient } from './fuse-client.js';
-import type { DirectoryEntry } from './fuse-structs.js';
+import type { DirectoryEntry } from '../fuse/structs.js';
 import { GuestError } from './guest-error.js';
 import { toDirent } from './guest-stats.js';
 

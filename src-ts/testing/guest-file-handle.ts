@@ -3,8 +3,8 @@
  */
 import { constants } from 'node:fs';
 import type { BigIntStats, Stats } from 'node:fs';
-import { INIT_FLAGS, SEEK_DATA } from './fuse-abi.js';
-import type { AttrChanges } from './fuse-structs.js';
+import { INIT_FLAGS, SEEK_DATA } from '../fuse/abi.js';
+import type { AttrChanges } from '../fuse/structs.js';
 import type { FuseClient } from './fuse-client.js';
 import { GuestError } from './guest-error.js';
 import { toBigIntStats, toStats } from './guest-stats.js';

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import type { Dirent, PathLike } from 'node:fs';
-import { DT } from './fuse-abi.js';
+import { DT } from '../fuse/abi.js';
 import { GuestError } from './guest-error.js';
 import { decodedName } from './guest-dir.js';
 import { isBufferEncoding } from './guest-fs.js';

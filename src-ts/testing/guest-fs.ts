@@ -5,8 +5,8 @@
  */
 import { constants } from 'node:fs';
 import type { BigIntStats, PathLike, Stats, StatsFs } from 'node:fs';
-import { DT } from './fuse-abi.js';
-import type { Attr, AttrChanges } from './fuse-structs.js';
+import { DT } from '../fuse/abi.js';
+import type { Attr, AttrChanges } from '../fuse/structs.js';
 import type { FuseClient } from './fuse-client.js';
 import { GuestError } from './guest-error.js';
 import { GuestDir, Listing, decodedName } from './guest-dir.js';

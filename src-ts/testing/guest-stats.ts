@@ -4,8 +4,8 @@
  */
 import { Dirent, Stats, constants, statSync } from 'node:fs';
 import type { BigIntStats, StatsFs } from 'node:fs';
-import { DT } from './fuse-abi.js';
-import type { Attr, StatfsReply } from './fuse-structs.js';
+import { DT } from '../fuse/abi.js';
+import type { Attr, StatfsReply } from '../fuse/structs.js';
 
 /** FUSE_SUPER_MAGIC: what statfs(2) says of a FUSE mount in Linux. FUSE itself does not carry the type. */
 const FUSE_SUPER_MAGIC = 0x65735546;

@@ -4,7 +4,7 @@
  */
 import { BackendTransport } from './backend-transport.js';
 import type { LoopbackBackend } from './backend-transport.js';
-import { DEFAULT_INIT_FLAGS, FUSE_KERNEL_MINOR_VERSION, FUSE_KERNEL_VERSION } from './fuse-abi.js';
+import { DEFAULT_INIT_FLAGS, FUSE_KERNEL_MINOR_VERSION, FUSE_KERNEL_VERSION } from '../fuse/abi.js';
 import { FuseClient } from './fuse-client.js';
 import type { RawRequest } from './fuse-client.js';
 import { GuestFs } from './guest-fs-tree.js';

@@ -6,8 +6,8 @@
 import { fileURLToPath } from 'node:url';
 import { constants } from 'node:fs';
 import type { PathLike } from 'node:fs';
-import { FUSE_ROOT_ID } from './fuse-abi.js';
-import type { Attr, Entry } from './fuse-structs.js';
+import { FUSE_ROOT_ID } from '../fuse/abi.js';
+import type { Attr, Entry } from '../fuse/structs.js';
 import type { FuseClient } from './fuse-client.js';
 import { GuestError } from './guest-error.js';
 

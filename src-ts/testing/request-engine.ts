@@ -3,9 +3,9 @@
  * refuses replies that Linux 7.1 and newer refuse (fs/fuse/virtio_fs.c). What the messages mean is not its business.
  */
 import { BufferAllocator } from './buffer-allocator.js';
-import { IN_HEADER_BYTES, NO_REPLY, OUT_HEADER_BYTES, REPLY_SHAPES, opcodeName } from './fuse-abi.js';
-import type { ReplyShape } from './fuse-abi.js';
-import { encodeInHeader } from './fuse-structs.js';
+import { IN_HEADER_BYTES, NO_REPLY, OUT_HEADER_BYTES, REPLY_SHAPES, opcodeName } from '../fuse/abi.js';
+import type { ReplyShape } from '../fuse/abi.js';
+import { encodeInHeader } from '../fuse/structs.js';
 import { ProtocolViolation } from './guest-error.js';
 import type { GuestTransport, QueueLink, QueueState } from './transport.js';
 import { DESCRIPTOR_BYTES, Virtqueue, availRingBytes, descTableBytes, usedRingBytes } from './virtqueue.js';

@@ -32,6 +32,8 @@ describe('the device', () => {
       pollUs: 0,
       measureLatency: false,
       confinement: { seccomp: 'none', landlock: false, capabilities: undefined },
+      policy: undefined,
+      awaitsHandlers: false,
       entryTimeoutMs: 500,
       attrTimeoutMs: 500,
       negativeTimeoutMs: 2000,

@@ -7,7 +7,9 @@ import os = require('node:os');
 import path = require('node:path');
 import { afterEach, beforeEach, describe, expect } from '@jest/globals';
 import { FsBackend, type ConfigObject, type ConfineThreadsOptions, type Policy } from 'virtio-fs';
+import type { PolicyObject, Rule } from 'virtio-fs';
 import { LoopbackGuest, type LoopbackOptions } from 'virtio-fs/testing';
+import { TRANSPARENT } from './transparent.js';
 
 export interface Variant {
   readonly name: string;
@@ -36,6 +38,8 @@ const ALL_VARIANTS: readonly Variant[] = [
 
 /** The configuration of every share, as JSON: scripts/lib/stages.mjs runs the suites under several. */
 const CONFIG = JSON.parse(process.env['VIRTIO_FS_CONFORMANCE_CONFIG'] ?? '{}') as ConfigObject;
+/** Handlers on every operation, which change nothing: the suites run with them, too. */
+const HANDLERS = process.env['VIRTIO_FS_CONFORMANCE_HANDLERS'] === 'transparent';
 /** The guest is told to collect writes: it alone knows then where a file ends, and the device opens for reading too. */
 export const WRITEBACK = CONFIG.writeback === true;
 export const FILE_HANDLES = CONFIG.inodeFileHandles === 'prefer';
@@ -77,7 +81,7 @@ export class Harness {
       requestQueues: variant.requestQueues,
       config: { ...CONFIG, ...config },
       confineThreads: variant.confineThreads ?? false,
-      ...(policy === undefined ? {} : { policy }),
+      ...policyOption(policy),
     });
   }
 
@@ -115,6 +119,13 @@ export class Harness {
     await this.backend.close();
     fs.rmSync(this.root, { recursive: true, force: true });
   }
+}
+
+function policyOption(policy: Policy | undefined): { policy?: Policy } {
+  if (!HANDLERS) return policy === undefined ? {} : { policy };
+  const given: PolicyObject =
+    policy === undefined || !('rules' in policy) ? { rules: (policy as Rule[]) ?? [] } : policy;
+  return { policy: { on: TRANSPARENT, lasting: true, ...given } };
 }
 
 /** Declares a suite for each variant. The guest is booted with `options` before each test, on a share as configured and ruled. */

@@ -5,6 +5,7 @@ import type {
   NativeDevice,
   NativeDeviceEvent,
   NativeDeviceOptions,
+  NativeHandlers,
   NativeResumed,
   NativeDeviceStats,
   NativeDirtyLog,
@@ -118,8 +119,8 @@ export class FakeDevice implements NativeDevice {
     index: number,
     bytes: Uint8Array | undefined,
     base: bigint,
-    last: boolean,
-  ) => Omit<NativePumpResult, 'parked'> & { readonly parked?: number } = () => ({
+    mode: 'serve' | 'settle' | 'last',
+  ) => Omit<NativePumpResult, 'parked' | 'intercepted'> & { readonly parked?: number } = () => ({
     served: 0,
     needsCall: false,
     written: [],
@@ -130,6 +131,10 @@ export class FakeDevice implements NativeDevice {
   constructor(options: NativeDeviceOptions, onEvent: (event: NativeDeviceEvent) => void) {
     this.options = options;
     this.onEvent = onEvent;
+  }
+
+  handlersToken(): number {
+    return 0;
   }
 
   startQueue(setup: NativeQueueSetup, memory: NativeMemory): void {
@@ -185,8 +190,13 @@ export class FakeDevice implements NativeDevice {
     return true;
   }
 
-  processQueue(index: number, bytes: Uint8Array | undefined, base: bigint, last: boolean): NativePumpResult {
-    return { parked: 0, ...this.pump(index, bytes, base, last) };
+  processQueue(
+    index: number,
+    bytes: Uint8Array | undefined,
+    base: bigint,
+    mode: 'serve' | 'settle' | 'last',
+  ): NativePumpResult {
+    return { parked: 0, intercepted: 0, ...this.pump(index, bytes, base, mode) };
   }
 
   setPolicy(policy: NativePolicy): boolean {
@@ -225,7 +235,7 @@ export class FakeDevice implements NativeDevice {
 }
 
 export class FakeBinding implements NativeBinding {
-  readonly contract = 3;
+  readonly contract = 4;
   readonly sanitizer = '';
   readonly fds = new FakeFds();
   readonly sockets = new FakeSockets(this.fds);
@@ -262,6 +272,10 @@ export class FakeBinding implements NativeBinding {
     const device = new FakeDevice(options, onEvent);
     this.devices.push(device);
     return device;
+  }
+
+  attachHandlers(): NativeHandlers {
+    throw new Error('the fake device has no handlers');
   }
 
   watch(fd: number, onReadable: () => void): NativeWatch {

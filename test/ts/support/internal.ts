@@ -22,6 +22,7 @@ export const lane = load<typeof import('../../../dist/lane.js')>('lane.js');
 export const loader = load<typeof import('../../../dist/native/load.js')>('native/load.js');
 export const options = load<typeof import('../../../dist/options.js')>('options.js');
 export const ownedFd = load<typeof import('../../../dist/owned-fd.js')>('owned-fd.js');
+export const policyCodecs = load<typeof import('../../../dist/policy/handlers/codecs.js')>('policy/handlers/codecs.js');
 export const policyCompile = load<typeof import('../../../dist/policy/compile.js')>('policy/compile.js');
 export const policyHeld = load<typeof import('../../../dist/policy/held-policy.js')>('policy/held-policy.js');
 export const policyPatterns = load<typeof import('../../../dist/policy/patterns.js')>('policy/patterns.js');
@@ -30,6 +31,7 @@ export const jsonSource = load<typeof import('../../../dist/policy/json-source.j
 export const protocol = load<typeof import('../../../dist/vhost-user/protocol.js')>('vhost-user/protocol.js');
 export const requests = load<typeof import('../../../dist/vhost-user/requests.js')>('vhost-user/requests.js');
 export const connection = load<typeof import('../../../dist/vhost-user/connection.js')>('vhost-user/connection.js');
+export const fuseText = load<typeof import('../../../dist/fuse/text.js')>('fuse/text.js');
 export const guestRam = load<typeof import('../../../dist/testing/guest-ram.js')>('testing/guest-ram.js');
 export const sandboxCapabilities =
   load<typeof import('../../../dist/sandbox/capabilities.js')>('sandbox/capabilities.js');

@@ -1,5 +1,5 @@
 /**
- * The numbers of the FUSE wire format up to 7.46, with the kernel's names. Layouts are in fuse-structs.ts.
+ * The numbers of the FUSE wire format up to 7.46, with the kernel's names. Layouts are in structs.ts.
  */
 import { constants } from 'node:fs';
 

@@ -2,7 +2,7 @@
  * Encoding of FUSE requests and decoding of replies, 7.46, little endian: one function per structure, with the
  * kernel's field order. Numbers of 64 bits are bigint, times are nanoseconds since the epoch.
  */
-import { EXT_GROUPS, FATTR, INIT_FLAGS } from './fuse-abi.js';
+import { EXT_GROUPS, FATTR, INIT_FLAGS } from './abi.js';
 
 export interface InHeader {
   readonly length: number;
@@ -193,6 +193,12 @@ export class StructWriter {
     return this;
   }
 
+  bytes(value: Uint8Array): this {
+    this.#buffer.set(value, this.#at);
+    this.#at += value.length;
+    return this;
+  }
+
   skip(length: number): this {
     this.#at += length;
     return this;
@@ -267,6 +273,28 @@ export function encodeSetattr(changes: AttrChanges): Buffer {
     .u32(changes.gid ?? 0)
     .u32(0)
     .done();
+}
+
+/** The other direction of `encodeSetattr`. */
+export function decodeSetattr(data: Buffer): AttrChanges {
+  const valid = data.readUInt32LE(0);
+  const has = (bit: number): boolean => (valid & bit) !== 0;
+  const time = (bit: number, now: number, at: number, nsAt: number): bigint | 'now' | undefined => {
+    if (!has(bit)) return undefined;
+    return has(now) ? 'now' : joinTime(data.readBigInt64LE(at), data.readUInt32LE(nsAt));
+  };
+  const changes: { -readonly [K in keyof AttrChanges]: AttrChanges[K] | undefined } = {
+    mode: has(FATTR.MODE) ? data.readUInt32LE(68) : undefined,
+    uid: has(FATTR.UID) ? data.readUInt32LE(76) : undefined,
+    gid: has(FATTR.GID) ? data.readUInt32LE(80) : undefined,
+    size: has(FATTR.SIZE) ? data.readBigUInt64LE(16) : undefined,
+    atimeNs: time(FATTR.ATIME, FATTR.ATIME_NOW, 32, 56),
+    mtimeNs: time(FATTR.MTIME, FATTR.MTIME_NOW, 40, 60),
+    ctimeNs: has(FATTR.CTIME) ? joinTime(data.readBigInt64LE(48), data.readUInt32LE(64)) : undefined,
+    fh: has(FATTR.FH) ? data.readBigUInt64LE(8) : undefined,
+    killSuidgid: has(FATTR.KILL_SUIDGID) ? true : undefined,
+  };
+  return Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
 }
 
 function setattrValid(changes: AttrChanges): number {

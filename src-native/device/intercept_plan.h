@@ -1,0 +1,86 @@
+// InterceptPlan: which requests concern the handlers that somebody has attached: by operation, and by path.
+//
+// Immutable; shared by all threads.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fuse/op_table.h"
+#include "fuse/request.h"
+#include "policy/policy_fs.h"
+
+namespace vfs::device {
+
+// At most this many sets of handlers, each with operations, paths and a deadline of its own.
+inline constexpr std::size_t kHandlerSetsMax = 32;
+
+struct HandlerSetSource {
+  std::vector<std::uint32_t> opcodes;
+  bool everywhere = false;
+  std::vector<policy::PatternSource> patterns;
+  std::chrono::milliseconds deadline{0};
+  Errno verdict{0};  // when the deadline has passed; 0: as if there were no handlers
+};
+
+struct InterceptPlanSource {
+  std::vector<HandlerSetSource> sets;
+  bool ignore_case = false;
+};
+
+// Whether what a path leads to is a directory, as far as patterns ask for it.
+enum class PathKind : std::uint8_t { kDirectory, kOther, kEither };
+
+struct Place {
+  std::string path;  // "/", "/a/b"
+  PathKind kind;
+};
+
+// What a request is about: one place, or two (RENAME, LINK, COPY_FILE_RANGE: from and to).
+struct Places {
+  Place at;
+  std::optional<Place> to;
+};
+
+// Nothing: its names are malformed, or its nodes unknown, and the server will say so.
+std::optional<Places> places_of(const fuse::Request& request, policy::PolicyFs& policy);
+
+// Whether handlers can be asked about an operation: not where nothing waits (FORGET, BATCH_FORGET, INTERRUPT), and not
+// about the session itself (INIT, DESTROY).
+bool interceptable(const fuse::OpRow& row);
+
+class InterceptPlan {
+ public:
+  struct Terms {
+    std::chrono::milliseconds deadline;
+    Errno verdict;
+  };
+
+  explicit InterceptPlan(const InterceptPlanSource& source);
+  // All that can be asked about, anywhere: stands for handlers that nobody has attached yet.
+  static InterceptPlanSource everything();
+
+  // Bits by op_slot().
+  std::uint64_t operations() const { return operations_; }
+  // Bits of the sets that a request concerns.
+  std::uint32_t concerned(const fuse::OpRow& row, const Places& places) const;
+  // The shortest deadline of these sets, and its verdict.
+  Terms terms(std::uint32_t sets) const;
+
+ private:
+  std::uint32_t at(const Place& place) const;
+
+  std::uint64_t operations_ = 0;
+  std::array<std::uint32_t, fuse::kOpSlots> sets_{};  // by op_slot()
+  std::vector<Terms> terms_;
+  bool asks_for_paths_ = false;
+  std::shared_ptr<const policy::Rules> paths_;  // a set is a permission that is denied
+};
+
+}  // namespace vfs::device
