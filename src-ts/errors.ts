@@ -3,7 +3,8 @@
  * The codes are the contract: decide by them, never by the text of a message. docs/errors.md lists the same codes with
  * the same meanings, and a tidy check compares the two.
  */
-import { getSystemErrorName, types } from 'node:util';
+import { types } from 'node:util';
+import { errnoName } from './errno.js';
 
 interface ErrorRow {
   /** How the message begins. */
@@ -235,15 +236,6 @@ export class VirtioFsError extends Error {
     }
     if (details.syscall !== undefined) this.syscall = details.syscall;
     if (details.path !== undefined) this.path = details.path;
-  }
-}
-
-/** `ENOENT` for 2. */
-function errnoName(errno: number): string {
-  try {
-    return getSystemErrorName(-errno);
-  } catch {
-    return `errno ${errno}`;
   }
 }
 

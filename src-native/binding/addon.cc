@@ -15,7 +15,7 @@ namespace vfs::binding {
 namespace {
 
 // NATIVE_CONTRACT of src-ts/native/binding.ts.
-constexpr int kContract = 3;
+constexpr int kContract = 4;
 
 const char* sanitizer() {
 #if defined(__SANITIZE_ADDRESS__)

@@ -287,6 +287,16 @@ Napi::Value DeviceObject::end_session(const Napi::CallbackInfo& info) {
 
 namespace {
 
+// Pairs: number, count.
+Napi::Array errors_of(Napi::Env env, const std::map<int, std::uint64_t>& errors) {
+  Napi::Array pairs = Napi::Array::New(env);
+  for (const auto& [error, count] : errors) {
+    pairs.Set(pairs.Length(), Napi::Number::New(env, error));
+    pairs.Set(pairs.Length(), Napi::Number::New(env, static_cast<double>(count)));
+  }
+  return pairs;
+}
+
 // What the contract calls NativeLatency.
 Napi::Object latency_of(Napi::Env env, const fuse::Counters::Snapshot& counters, std::size_t slot) {
   Napi::Object latency = Napi::Object::New(env);
@@ -314,6 +324,7 @@ Napi::Value DeviceObject::stats(const Napi::CallbackInfo& info) {
     operation.Set("opcode", number(slot));
     operation.Set("count", number(stats.counters.operations[slot]));
     operation.Set("errors", number(stats.counters.errors[slot]));
+    operation.Set("errorsByNumber", errors_of(env, stats.counters.errors_by_number[slot]));
     if (measures_latency_) operation.Set("latency", latency_of(env, stats.counters, slot));
     operations.Set(operations.Length(), operation);
   };

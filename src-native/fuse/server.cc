@@ -2,6 +2,22 @@
 
 namespace vfs::fuse {
 
+Counters::~Counters() {
+  for (auto& errors : errors_by_number_) delete errors.load(std::memory_order_relaxed);
+}
+
+// Out of line: most requests succeed.
+void Counters::count_error(std::size_t slot, int error) {
+  bump(errors_[slot], 1);
+  ByNumber* errors = errors_by_number_[slot].load(std::memory_order_relaxed);
+  if (errors == nullptr) {
+    errors = new ByNumber{};
+    errors_by_number_[slot].store(errors, std::memory_order_release);
+  }
+  const auto number = static_cast<std::size_t>(error);
+  bump((*errors)[number < kErrnoPlaces ? number : 0], 1);
+}
+
 void Counters::add_to(Snapshot& sum) const {
   for (std::size_t i = 0; i < kOpSlots; ++i) {
     sum.operations[i] += operations_[i].load(std::memory_order_relaxed);
@@ -9,6 +25,12 @@ void Counters::add_to(Snapshot& sum) const {
     sum.latency_sums[i] += latency_sums_[i].load(std::memory_order_relaxed);
     for (std::size_t c = 0; c < kLatencyClasses; ++c) {
       sum.latencies[i][c] += latencies_[i][c].load(std::memory_order_relaxed);
+    }
+    const ByNumber* errors = errors_by_number_[i].load(std::memory_order_acquire);
+    if (errors == nullptr) continue;
+    for (std::size_t number = 0; number < kErrnoPlaces; ++number) {
+      const std::uint64_t count = (*errors)[number].load(std::memory_order_relaxed);
+      if (count > 0) sum.errors_by_number[i][static_cast<int>(number)] += count;
     }
   }
   sum.bytes_read += bytes_read_.load(std::memory_order_relaxed);
@@ -76,7 +98,7 @@ void Server::finish(Request& request, Counters& counters) const {
   VFS_ASSERT(request.answered());
   const OpRow* row = request.row();
   const Outcome outcome = request.outcome();
-  counters.count(op_slot(row), outcome.error != 0);
+  counters.count(op_slot(row), outcome.error);
   if (options_.measure_latency) {
     const auto took = std::chrono::steady_clock::now() - request.started();
     const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(took).count();

@@ -9,6 +9,7 @@
 #include <bit>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <optional>
 
@@ -46,12 +47,21 @@ constexpr std::size_t latency_class(std::uint64_t ns) {
   return width < kLatencyClasses ? width : kLatencyClasses - 1;
 }
 
+// Errors are counted by number below this, which all of Linux's are; place 0 is for others.
+inline constexpr std::size_t kErrnoPlaces = 134;
+
 // Counters of one thread: that thread alone writes them, anybody reads them.
 class Counters {
  public:
-  void count(std::size_t slot, bool failed) {
+  Counters() = default;
+  ~Counters();
+  Counters(const Counters&) = delete;
+  Counters& operator=(const Counters&) = delete;
+
+  // `error`: positive, or 0 for a success.
+  void count(std::size_t slot, int error) {
     bump(operations_[slot], 1);
-    if (failed) bump(errors_[slot], 1);
+    if (error != 0) count_error(slot, error);
   }
   void count_read(std::uint64_t bytes) { bump(bytes_read_, bytes); }
   void count_written(std::uint64_t bytes) { bump(bytes_written_, bytes); }
@@ -64,6 +74,7 @@ class Counters {
   struct Snapshot {
     std::array<std::uint64_t, kOpSlots> operations{};
     std::array<std::uint64_t, kOpSlots> errors{};
+    std::array<std::map<int, std::uint64_t>, kOpSlots> errors_by_number{};
     std::uint64_t bytes_read = 0;
     std::uint64_t bytes_written = 0;
     std::uint64_t dropped = 0;
@@ -77,8 +88,13 @@ class Counters {
   static void bump(std::atomic<std::uint64_t>& counter, std::uint64_t by) {
     counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
   }
+  using ByNumber = std::array<std::atomic<std::uint64_t>, kErrnoPlaces>;
+  void count_error(std::size_t slot, int error);
+
   std::array<std::atomic<std::uint64_t>, kOpSlots> operations_{};
   std::array<std::atomic<std::uint64_t>, kOpSlots> errors_{};
+  // Null until the operation fails for the first time. Owned.
+  std::array<std::atomic<ByNumber*>, kOpSlots> errors_by_number_{};
   std::atomic<std::uint64_t> bytes_read_{0};
   std::atomic<std::uint64_t> bytes_written_{0};
   std::atomic<std::uint64_t> dropped_{0};

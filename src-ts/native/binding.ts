@@ -309,6 +309,8 @@ export interface NativeOperationStats {
   readonly count: number;
   /** Of those, answered with an error. */
   readonly errors: number;
+  /** These by errno: errno, count, errno, count… 0 stands for numbers that Linux has not. */
+  readonly errorsByNumber: readonly number[];
   /** If it is measured. */
   readonly latency?: NativeLatency;
 }
@@ -493,4 +495,4 @@ export interface NativeBinding {
 }
 
 /** The value of `NativeBinding.contract` that this TypeScript needs. */
-export const NATIVE_CONTRACT = 3;
+export const NATIVE_CONTRACT = 4;

@@ -203,7 +203,7 @@ export class FakeDevice implements NativeDevice {
   stats(): NativeDeviceStats {
     const latency = { sumNs: 3_000_000, classes: [0, 1, ...Array<number>(21).fill(0), 1] };
     const measured = this.options.measureLatency ? { latency } : {};
-    const operations = [{ name: 'LOOKUP', opcode: 1, count: 2, errors: 1, ...measured }];
+    const operations = [{ name: 'LOOKUP', opcode: 1, count: 2, errors: 1, errorsByNumber: [2, 1], ...measured }];
     return { operations, bytesRead: 3, bytesWritten: 4, chainsDropped: 5, inodes: 6, handles: 7 };
   }
 
@@ -225,7 +225,7 @@ export class FakeDevice implements NativeDevice {
 }
 
 export class FakeBinding implements NativeBinding {
-  readonly contract = 3;
+  readonly contract = 4;
   readonly sanitizer = '';
   readonly fds = new FakeFds();
   readonly sockets = new FakeSockets(this.fds);
