@@ -15,6 +15,7 @@ import { GuestMemory } from './guest-memory.js';
 import { Lane } from './lane.js';
 import { loadBinding } from './native/load.js';
 import type { NativeDevice, NativeDeviceEvent, NativeQueueState } from './native/binding.js';
+import { Observer } from './observe/observer.js';
 import { compilePolicy } from './policy/compile.js';
 import { HeldPolicy } from './policy/held-policy.js';
 import type { Policy } from './policy/rules.js';
@@ -107,6 +108,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
   readonly #running = new Map<number, RunningQueue>();
   readonly #stopping = new Map<number, (state: NativeQueueState) => void>();
   readonly #policy: HeldPolicy | undefined;
+  readonly #observer: Observer | undefined;
   readonly #asciiCasefold: boolean;
   #ackedFeatures = 0n;
   #closed: Promise<void> | undefined;
@@ -125,7 +127,13 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     this.#config = deviceConfig(parsed);
     this.#lanes = Array.from({ length: this.maxQueueNum }, () => new Lane());
     const now = new Date();
-    this.#device = createDevice(parsed, now, (event) => this.#onEvent(event));
+    this.#observer = Observer.for(parsed.tag, parsed.sharedDir, parsed.audit);
+    try {
+      this.#device = createDevice(parsed, now, this.#observer, (event) => this.#onEvent(event));
+    } catch (error) {
+      this.#observer?.close();
+      throw error;
+    }
     this.#asciiCasefold = parsed.config.asciiCasefold;
     const { policy } = parsed;
     if (policy !== undefined) {
@@ -299,6 +307,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     return backendStats(
       native(() => this.#device.stats()),
       this.#running.keys(),
+      this.#observer !== undefined,
     );
   }
 
@@ -309,7 +318,12 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
    */
   close(): Promise<void> {
     this.#policy?.close();
-    this.#closed ??= this.#withQueuesStopped(() => native(() => this.#device.close()));
+    this.#closed ??= this.#withQueuesStopped(() => {
+      // All has been answered.
+      this.#fetchTapped();
+      native(() => this.#device.close());
+      this.#observer?.close();
+    });
     return this.#closed;
   }
 
@@ -417,7 +431,12 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     }
   }
 
+  #fetchTapped(): void {
+    if (this.#observer !== undefined) this.#observer.take(native(() => this.#device.takeTapped()));
+  }
+
   #onEvent(event: NativeDeviceEvent): void {
+    if (event.type === 'tapped') return this.#fetchTapped();
     if (event.type === 'stopped') {
       const stopped = this.#stopping.get(event.index);
       this.#stopping.delete(event.index);
@@ -454,13 +473,26 @@ function deviceConfig(options: ParsedOptions): Uint8Array {
   return config;
 }
 
-function createDevice(options: ParsedOptions, now: Date, onEvent: (event: NativeDeviceEvent) => void): NativeDevice {
-  const { config, policy, stateFile, ...device } = options;
+function createDevice(
+  options: ParsedOptions,
+  now: Date,
+  observer: Observer | undefined,
+  onEvent: (event: NativeDeviceEvent) => void,
+): NativeDevice {
+  const { config, policy: given, stateFile, audit, ...device } = options;
+  // Paths are the policy's knowledge. One without a rule forbids nothing.
+  const policy = given ?? (audit === undefined ? undefined : compilePolicy({ rules: [], lasting: true }));
   const binding = loadBinding();
   const state = stateFile === undefined ? undefined : openStateFile(stateFile, device.sharedDir);
   try {
     const rules = { policy: policy?.nativeAt(now) };
-    const flat = { ...device, sessionFd: state?.number ?? -1, ...nativeShareOptions(config), ...rules };
+    const flat = {
+      ...device,
+      sessionFd: state?.number ?? -1,
+      ...nativeShareOptions(config),
+      ...rules,
+      tap: observer?.tap,
+    };
     return binding.createDevice(flat, onEvent);
   } catch (error) {
     throw shareError(fromNative(error, device.sharedDir), device.sharedDir);

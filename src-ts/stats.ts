@@ -44,12 +44,18 @@ export interface BackendStats {
   readonly inodes: number;
   /** Open files and directories that the guest holds now. */
   readonly handles: number;
+  /** Requests that are missing in the audit log and on the channels. Only of a backend that has one of them. */
+  readonly recordsLost?: number;
   /** Indices of the queues that are running now. */
   readonly runningQueues: readonly number[];
 }
 
 /** What a backend reports, from what the addon counts. */
-export function backendStats(counted: NativeDeviceStats, runningQueues: Iterable<number>): BackendStats {
+export function backendStats(
+  counted: NativeDeviceStats,
+  runningQueues: Iterable<number>,
+  observed: boolean,
+): BackendStats {
   const { operations, bytesRead, bytesWritten, chainsDropped, inodes, handles } = counted;
   return {
     operations: operations.map(({ name, opcode, count, errors, errorsByNumber, latency }) => ({
@@ -65,6 +71,7 @@ export function backendStats(counted: NativeDeviceStats, runningQueues: Iterable
     chainsDropped,
     inodes,
     handles,
+    ...(observed ? { recordsLost: counted.recordsLost } : {}),
     runningQueues: [...runningQueues].sort((a, b) => a - b),
   };
 }

@@ -119,7 +119,8 @@ Napi::Function DeviceObject::define(Napi::Env env) {
        InstanceMethod<&DeviceObject::set_used_log>("setUsedLog"),
        InstanceMethod<&DeviceObject::process_queue>("processQueue"),
        InstanceMethod<&DeviceObject::set_policy>("setPolicy"), InstanceMethod<&DeviceObject::end_session>("endSession"),
-       InstanceMethod<&DeviceObject::stats>("stats"), InstanceMethod<&DeviceObject::keep_fds>("keepFds"),
+       InstanceMethod<&DeviceObject::take_tapped>("takeTapped"), InstanceMethod<&DeviceObject::stats>("stats"),
+       InstanceMethod<&DeviceObject::keep_fds>("keepFds"),
        InstanceMethod<&DeviceObject::landlock_version>("landlockVersion"),
        InstanceMethod<&DeviceObject::resumed>("resumed"), InstanceMethod<&DeviceObject::close>("close")});
 }
@@ -161,21 +162,34 @@ void DeviceObject::await_stop(Napi::Env env, int change) {
   if (before > 0 && awaited_stops_ == 0) events_.Unref(env);
 }
 
-void DeviceObject::queue_stopped(unsigned index) { events_.NonBlockingCall(new Event{false, index, Fault{}}); }
+void DeviceObject::queue_stopped(unsigned index) {
+  events_.NonBlockingCall(new Event{.type = Event::Type::kStopped, .index = index});
+}
 
-void DeviceObject::queue_failed(unsigned index, Fault fault) { events_.NonBlockingCall(new Event{true, index, fault}); }
+void DeviceObject::queue_failed(unsigned index, Fault fault) {
+  events_.NonBlockingCall(new Event{.type = Event::Type::kFailed, .index = index, .fault = fault});
+}
+
+void DeviceObject::requests_tapped() { events_.NonBlockingCall(new Event{.type = Event::Type::kTapped}); }
 
 void DeviceObject::deliver(Napi::Env env, Napi::Function callback, DeviceObject* self, Event* raw) {
   const std::unique_ptr<Event> event(raw);
   if (static_cast<napi_env>(env) == nullptr || self->device_ == nullptr) return;
   Napi::Object object = Napi::Object::New(env);
-  object.Set("type", Napi::String::New(env, event->failed ? "queueError" : "stopped"));
   object.Set("index", Napi::Number::New(env, event->index));
-  if (event->failed) {
-    object.Set("message", Napi::String::New(env, fault_message(event->fault)));
-  } else {
-    object.Set("state", state_object(env, self->device_->reap(event->index)));
-    self->await_stop(env, -1);
+  switch (event->type) {
+    case Event::Type::kTapped:
+      object.Set("type", Napi::String::New(env, "tapped"));
+      break;
+    case Event::Type::kFailed:
+      object.Set("type", Napi::String::New(env, "queueError"));
+      object.Set("message", Napi::String::New(env, fault_message(event->fault)));
+      break;
+    case Event::Type::kStopped:
+      object.Set("type", Napi::String::New(env, "stopped"));
+      object.Set("state", state_object(env, self->device_->reap(event->index)));
+      self->await_stop(env, -1);
+      break;
   }
   callback.Call({object});
 }
@@ -280,6 +294,53 @@ Napi::Value DeviceObject::set_policy(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(env, device_->set_policy(policy_from(info[0].As<Napi::Object>())));
 }
 
+namespace {
+
+// What the contract calls NativeTapped.
+Napi::Object tapped_object(Napi::Env env, const fuse::Tapped& record) {
+  const auto number = [env](double value) { return Napi::Number::New(env, value); };
+  const auto bytes = [env](const void* data, std::size_t size) {
+    return Napi::Buffer<char>::Copy(env, static_cast<const char*>(data), size);
+  };
+  using Milliseconds = std::chrono::duration<double, std::milli>;
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("answered", Napi::Boolean::New(env, record.answered));
+  object.Set("unique", Napi::BigInt::New(env, record.unique));
+  object.Set("node", Napi::BigInt::New(env, record.node));
+  object.Set("opcode", number(record.opcode));
+  object.Set("uid", number(record.uid));
+  object.Set("gid", number(record.gid));
+  object.Set("pid", number(record.pid));
+  object.Set("parameters", bytes(record.parameters.data(), record.parameters.size()));
+  object.Set("namesAt", number(static_cast<double>(record.names_at)));
+  object.Set("path", bytes(record.path.data(), record.path.size()));
+  object.Set("secondPath", bytes(record.second_path.data(), record.second_path.size()));
+  object.Set("error", number(record.error));
+  object.Set("movedBytes", number(static_cast<double>(record.moved_bytes)));
+  object.Set("writtenBytes", number(static_cast<double>(record.written_bytes)));
+  object.Set("tookNs", number(static_cast<double>(record.took.count())));
+  object.Set("timeMs", number(Milliseconds(record.at.time_since_epoch()).count()));
+  return object;
+}
+
+}  // namespace
+
+Napi::Value DeviceObject::take_tapped(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!usable(env)) return env.Undefined();
+  const device::RequestTap::Batch batch = device_->take_tapped();
+  Napi::Array records = Napi::Array::New(env, batch.records.size());
+  std::uint32_t place = 0;
+  for (const fuse::Tapped& record : batch.records) {
+    const Napi::HandleScope scope(env);
+    records.Set(place++, tapped_object(env, record));
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("records", records);
+  object.Set("lost", Napi::Number::New(env, static_cast<double>(batch.lost)));
+  return object;
+}
+
 Napi::Value DeviceObject::end_session(const Napi::CallbackInfo& info) {
   if (usable(info.Env())) device_->end_session();
   return info.Env().Undefined();
@@ -337,6 +398,7 @@ Napi::Value DeviceObject::stats(const Napi::CallbackInfo& info) {
   object.Set("chainsDropped", number(stats.counters.dropped));
   object.Set("inodes", number(stats.inodes));
   object.Set("handles", number(stats.handles));
+  object.Set("recordsLost", number(stats.records_lost));
   return object;
 }
 

@@ -18,9 +18,10 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject>, private device::Devi
  private:
   friend Napi::Value create_device(const Napi::CallbackInfo& info);
   struct Event {
-    bool failed;
-    unsigned index;
-    Fault fault;
+    enum class Type : std::uint8_t { kStopped, kFailed, kTapped };
+    Type type;
+    unsigned index = 0;
+    Fault fault{};
   };
   static void deliver(Napi::Env env, Napi::Function callback, DeviceObject* self, Event* event);
   using Events = Napi::TypedThreadSafeFunction<DeviceObject, Event, &DeviceObject::deliver>;
@@ -28,6 +29,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject>, private device::Devi
   // From the queues' threads.
   void queue_stopped(unsigned index) override;
   void queue_failed(unsigned index, Fault fault) override;
+  void requests_tapped() override;
 
   Status open(Napi::Env env, const device::DeviceOptions& options, Napi::Function on_event);
   static void at_exit(void* self);
@@ -45,6 +47,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject>, private device::Devi
   Napi::Value set_used_log(const Napi::CallbackInfo& info);
   Napi::Value process_queue(const Napi::CallbackInfo& info);
   Napi::Value set_policy(const Napi::CallbackInfo& info);
+  Napi::Value take_tapped(const Napi::CallbackInfo& info);
   Napi::Value end_session(const Napi::CallbackInfo& info);
   Napi::Value stats(const Napi::CallbackInfo& info);
   Napi::Value resumed(const Napi::CallbackInfo& info);

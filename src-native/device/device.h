@@ -14,6 +14,7 @@
 
 #include "device/parking_lot.h"
 #include "device/pumped_queue.h"
+#include "device/request_tap.h"
 #include "device/thread_pool.h"
 #include "device/worker.h"
 #include "passthrough/passthrough_fs.h"
@@ -33,6 +34,8 @@ struct DeviceOptions {
   sandbox::ConfinementOptions confinement;  // of the threads; a pumped queue has none
   // What the guest may see and do. Without one nothing is asked, and none can be given later.
   std::optional<policy::PolicySource> policy = std::nullopt;
+  // What is told of requests. Paths are known with a policy only.
+  std::optional<TapOptions> tap = std::nullopt;
 };
 
 class DeviceObserver {
@@ -41,6 +44,8 @@ class DeviceObserver {
   virtual void queue_stopped(unsigned index) = 0;
   // Its ring is broken; it takes nothing more, and can be stopped.
   virtual void queue_failed(unsigned index, Fault fault) = 0;
+  // The tap has something to take.
+  virtual void requests_tapped() = 0;
 
  protected:
   ~DeviceObserver() = default;
@@ -50,6 +55,7 @@ struct DeviceStats {
   fuse::Counters::Snapshot counters;
   std::size_t inodes;
   std::size_t handles;
+  std::uint64_t records_lost = 0;  // by the tap
 };
 
 // INTERRUPT reaches a request wherever it waits. Linux's virtio-fs driver has never sent one (virtio_fs_send_interrupt
@@ -98,6 +104,9 @@ class Device {
   // Replaces the policy. False: the device was made without one.
   bool set_policy(const policy::PolicySource& policy);
 
+  // What the tap has kept; nothing without one.
+  RequestTap::Batch take_tapped() { return tap_ == nullptr ? RequestTap::Batch{} : tap_->take(); }
+
   // See fuse::Server::end_session.
   void end_session() { server_.end_session(); }
   const passthrough::Resumed& resumed() const { return fs_->resumed(); }
@@ -119,6 +128,7 @@ class Device {
   std::unique_ptr<passthrough::PassthroughFs> fs_;
   const sandbox::ThreadConfinement confinement_;
   const std::unique_ptr<policy::PolicyFs> policy_;  // null: the guest talks to fs_ itself
+  const std::unique_ptr<RequestTap> tap_;           // null: nobody watches
   fuse::Server server_;
   ThreadPool pool_;
   ParkingLot lot_;

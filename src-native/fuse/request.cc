@@ -26,6 +26,7 @@ void Request::start(Chain chain) {
   extension_bytes_ = 0;
   outcome_ = {};
   moved_bytes_ = 0;
+  tapped_.reset();
 }
 
 bool Request::take_header() {

@@ -10,12 +10,15 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
 #include "fuse/abi.h"
 #include "fuse/name.h"
+#include "fuse/tap.h"
 #include "memory/chain.h"
 
 namespace vfs::fuse {
@@ -78,6 +81,10 @@ class Request {
 
   Outcome outcome() const { return outcome_; }
 
+  // What is told of it once it is answered, if somebody watches.
+  void set_tapped(std::unique_ptr<Tapped> tapped) { tapped_ = std::move(tapped); }
+  std::unique_ptr<Tapped> take_tapped() { return std::move(tapped_); }
+
  private:
   void finish(Errno error, std::uint32_t payload_bytes);
   void answer(std::uint32_t written);
@@ -96,6 +103,7 @@ class Request {
   Outcome outcome_;
   std::uint64_t moved_bytes_ = 0;
   std::chrono::steady_clock::time_point started_;
+  std::unique_ptr<Tapped> tapped_;
 };
 
 }  // namespace vfs::fuse

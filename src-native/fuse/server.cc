@@ -75,6 +75,13 @@ std::optional<Wait> Server::receive(Request& request, Counters& counters) {
       refusal = Errno(ENOBUFS);
     }
   }
+  if (tap_ != nullptr) {
+    // Who watches is told what was refused, too.
+    if (refusal == Errno(EROFS)) {
+      [[maybe_unused]] const auto body = request.take_body(row->body_bytes, row->has_bulk_data, row->fixed_bytes);
+    }
+    tap_->begun(request, call_of(request, false));
+  }
   if (refusal != Errno(0)) {
     refuse(request, refusal, counters);
     return std::nullopt;
@@ -108,6 +115,7 @@ void Server::finish(Request& request, Counters& counters) const {
     if (row->opcode == abi::Opcode::kRead) counters.count_read(request.moved_bytes());
     if (row->opcode == abi::Opcode::kWrite) counters.count_written(request.moved_bytes());
   }
+  if (tap_ != nullptr) tap_->answered(request);
   request.send();
 }
 

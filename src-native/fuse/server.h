@@ -16,6 +16,7 @@
 #include "fuse/file_system.h"
 #include "fuse/op_table.h"
 #include "fuse/request.h"
+#include "fuse/tap.h"
 
 namespace vfs::fuse {
 
@@ -124,6 +125,8 @@ class Server {
   void resume_session();
 
   void set_canceller(Canceller* canceller) { canceller_ = canceller; }
+  // Before the first request. Null: nobody watches.
+  void set_tap(Tap* tap) { tap_ = tap; }
 
   // --- for the handlers (ops.cc)
   FileSystem& file_system() { return fs_; }
@@ -149,6 +152,7 @@ class Server {
   FileSystem& fs_;
   const ServerOptions options_;
   Canceller* canceller_ = nullptr;
+  Tap* tap_ = nullptr;
   std::mutex session_change_;  // held while a session begins or ends; nothing else may be held
   Session session_;
 };

@@ -158,6 +158,26 @@ Result<Directory> NodeTable::directory(std::uint64_t id) {
   return Directory{std::move(node), std::move(state)};
 }
 
+Result<std::string> NodeTable::path_of(std::uint64_t id) {
+  NodeRef at = find(id);
+  if (at == nullptr) return Errno(EBADF);
+  std::vector<std::string> names;  // from the node up
+  std::size_t bytes = 0;
+  while (at != root_) {
+    const std::lock_guard lock(shard_of(at->id_).mutex);
+    if (at->lost_ || at->parent_ == nullptr || names.size() == kDepthMax) return Errno(ESTALE);
+    if (!at->name_.empty()) names.push_back(at->name_);
+    bytes += at->name_.size() + 1;
+    if (bytes > kPathBytesMax) return Errno(ENAMETOOLONG);
+    // The last reference to a node may go here; its destructor locks nothing.
+    at = NodeRef(at->parent_);
+  }
+  std::string path;
+  path.reserve(bytes + 1);
+  for (auto name = names.rbegin(); name != names.rend(); ++name) path.append("/").append(*name);
+  return path.empty() ? "/" : path;
+}
+
 Result<Directory> NodeTable::parent(std::uint64_t id) {
   const NodeRef node = find(id);
   if (node == nullptr) return Errno(EBADF);

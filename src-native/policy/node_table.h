@@ -90,6 +90,10 @@ class NodeTable {
   // The directory that a directory was found in; its own for the root.
   Result<Directory> parent(std::uint64_t id);
 
+  // Where it was found last, from the root of the share: "/", "/a/b". EBADF: the guest does not know such a node. ESTALE:
+  // nobody knows where it is. ENAMETOOLONG: longer than any path that Linux takes.
+  Result<std::string> path_of(std::uint64_t id);
+
   struct Found {
     std::uint64_t id;
     std::string_view name;
@@ -117,6 +121,8 @@ class NodeTable {
   static constexpr std::size_t kNodesMax = std::size_t{1} << 22;
   // Directories above each other: more than PATH_MAX lets anybody walk at once.
   static constexpr std::size_t kDepthMax = 4096;
+  // Of path_of: a guest that walks step by step gets beyond PATH_MAX, but nobody needs all of that in one piece.
+  static constexpr std::size_t kPathBytesMax = 64 * 1024;
   struct alignas(64) Shard {
     std::mutex mutex;
     std::unordered_map<std::uint64_t, NodeRef> nodes;

@@ -45,6 +45,8 @@ class PolicyFs final : public fuse::FileSystem {
   // Requests that begin from now on are decided by this policy, also those about known nodes. What is open stays open.
   void replace(const PolicySource& policy);
   std::size_t node_count() const { return nodes_.size(); }
+  // See NodeTable::path_of. What the policy hides has a path, too, if its directory is known.
+  Result<std::string> path_of(std::uint64_t id) { return nodes_.path_of(id); }
 
   Result<std::uint64_t> init(std::uint32_t session, std::uint64_t offered) override;
   void session_begun(const fuse::SessionTerms& terms) override;

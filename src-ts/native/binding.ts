@@ -235,6 +235,8 @@ export interface NativeDeviceOptions extends NativeShareOptions {
   readonly confinement: NativeConfinement;
   /** Undefined: there is none, and `setPolicy` sets none. */
   readonly policy: NativePolicy | undefined;
+  /** Undefined: nobody is told of requests. Paths are known with a policy only. */
+  readonly tap: NativeTapOptions | undefined;
 }
 
 /** What became of the session that a process before this one has left in the file. */
@@ -286,7 +288,52 @@ export type NativeDeviceEvent =
   /** The answer to `stopQueue`: in-flight requests are finished, the thread has ended. */
   | { readonly type: 'stopped'; readonly index: number; readonly state: NativeQueueState }
   /** The ring is broken; the queue reads no more but can still be stopped. */
-  | { readonly type: 'queueError'; readonly index: number; readonly message: string };
+  | { readonly type: 'queueError'; readonly index: number; readonly message: string }
+  /** The tap has records: `takeTapped`. */
+  | { readonly type: 'tapped'; readonly index: number };
+
+/** Which requests the device tells of. */
+export interface NativeTapOptions {
+  /** 0: those that the device does not know. */
+  readonly opcodes: readonly number[];
+  /** Also that they have begun. */
+  readonly begins: boolean;
+}
+
+/** What is told of a request. */
+export interface NativeTapped {
+  /** False: it has only begun. */
+  readonly answered: boolean;
+  readonly unique: bigint;
+  readonly node: bigint;
+  readonly opcode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  /** The beginning of the parameters. */
+  readonly parameters: Buffer;
+  /** Where in it names begin. */
+  readonly namesAt: number;
+  /** Of the node, and of the second node that the operation has, in the share. Empty: not known. */
+  readonly path: Buffer;
+  readonly secondPath: Buffer;
+  /** Positive; 0: none. */
+  readonly error: number;
+  /** Of READ and WRITE. */
+  readonly movedBytes: number;
+  /** Of RELEASE: what was written by the handle. */
+  readonly writtenBytes: number;
+  readonly tookNs: number;
+  /** When it began, or was answered; since 1970. */
+  readonly timeMs: number;
+}
+
+export interface NativeTappedBatch {
+  /** In the order in which they happened. */
+  readonly records: readonly NativeTapped[];
+  /** How many are missing behind these, because nobody fetched them in time. */
+  readonly lost: number;
+}
 
 /** The outcome of one pump. */
 export interface NativePumpResult {
@@ -336,6 +383,8 @@ export interface NativeDeviceStats {
   /** Inodes and handles that the guest holds now. */
   readonly inodes: number;
   readonly handles: number;
+  /** Records that the tap had no room for. */
+  readonly recordsLost: number;
 }
 
 /** The device: FUSE server, passthrough file system, queue threads. */
@@ -360,6 +409,8 @@ export interface NativeDevice {
   processQueue(index: number, bytes: Uint8Array | undefined, base: bigint, last: boolean): NativePumpResult;
   /** Requests that begin from now on are decided by this policy. False: the device was made without one. */
   setPolicy(policy: NativePolicy): boolean;
+  /** What the tap has kept; nothing without one. */
+  takeTapped(): NativeTappedBatch;
   /** Ends the FUSE session: every inode and handle of the guest is dropped. No queue may be running. */
   endSession(): void;
   stats(): NativeDeviceStats;
