@@ -9,25 +9,23 @@
  */
 import { EventEmitter } from 'node:events';
 import { types } from 'node:util';
-import { nativeShareOptions } from './config/native-options.js';
+import { confinementOf, createDevice, deviceConfig } from './device.js';
 import { VirtioFsError, fromNative, native } from './errors.js';
 import { GuestMemory } from './guest-memory.js';
 import { Lane } from './lane.js';
-import { loadBinding } from './native/load.js';
 import type { NativeDevice, NativeDeviceEvent, NativeQueueState } from './native/binding.js';
+import { Observer } from './observe/observer.js';
 import { compilePolicy } from './policy/compile.js';
 import { warn } from './policy/handlers/attach.js';
 import type { HandlerErrorEvent } from './policy/handlers/host.js';
 import { HeldPolicy } from './policy/held-policy.js';
 import type { Policy } from './policy/rules.js';
-import { TAG_BYTES_MAX, parseOptions, type FsBackendOptions, type ParsedOptions } from './options.js';
+import { parseOptions, type FsBackendOptions } from './options.js';
+import { Pump } from './pump.js';
 import { checkCall, checkQueueSetup, type QueueSetup, type QueueState } from './queue-setup.js';
-import { capabilityNames } from './sandbox/capabilities.js';
 import type { Confinement } from './sandbox/confinement.js';
-import { openStateFile } from './state-file.js';
 import { backendStats, type BackendStats } from './stats.js';
 import { VIRTIO_FEATURES, maskOf } from './virtio-features.js';
-import { Pump } from './pump.js';
 import { PROTOCOL_FEATURES } from './vhost-user/protocol.js';
 
 /** The payload of `queueError`. */
@@ -102,6 +100,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
   readonly #running = new Map<number, RunningQueue>();
   readonly #stopping = new Map<number, (state: NativeQueueState) => void>();
   readonly #policy: HeldPolicy | undefined;
+  readonly #observer: Observer | undefined;
   readonly #asciiCasefold: boolean;
   #ackedFeatures = 0n;
   #closed: Promise<void> | undefined;
@@ -120,7 +119,13 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     this.#config = deviceConfig(parsed);
     this.#lanes = Array.from({ length: this.maxQueueNum }, () => new Lane());
     const now = new Date();
-    this.#device = createDevice(parsed, now, (event) => this.#onEvent(event));
+    this.#observer = Observer.for(parsed.tag, parsed.sharedDir, parsed.audit);
+    try {
+      this.#device = createDevice(parsed, now, this.#observer, (event) => this.#onEvent(event));
+    } catch (error) {
+      this.#observer?.close();
+      throw error;
+    }
     this.#asciiCasefold = parsed.config.asciiCasefold;
     const { policy } = parsed;
     if (policy !== undefined) {
@@ -302,6 +307,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     return backendStats(
       native(() => this.#device.stats()),
       this.#running.keys(),
+      this.#observer !== undefined,
     );
   }
 
@@ -313,7 +319,10 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
   close(): Promise<void> {
     this.#closed ??= this.#withQueuesStopped(() => {
       this.#policy?.close();
+      // All has been answered.
+      this.#fetchTapped();
       native(() => this.#device.close());
+      this.#observer?.close();
     });
     return this.#closed;
   }
@@ -391,7 +400,12 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     }
   }
 
+  #fetchTapped(): void {
+    if (this.#observer !== undefined) this.#observer.take(native(() => this.#device.takeTapped()));
+  }
+
   #onEvent(event: NativeDeviceEvent): void {
+    if (event.type === 'tapped') return this.#fetchTapped();
     if (event.type === 'pump') {
       for (const queue of this.#running.values()) queue?.decided();
       return;
@@ -425,49 +439,6 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     if (this.#closed === undefined) return;
     throw new VirtioFsError('ERR_VIRTIOFS_CLOSED', { detail: `the backend "${this.tag}"` });
   }
-}
-
-/** The device's configuration space (virtio 1.3 §5.11.4); `notify_buf_size` exists only with a feature not offered. */
-function deviceConfig(options: ParsedOptions): Uint8Array {
-  const config = Buffer.alloc(TAG_BYTES_MAX + 4);
-  config.write(options.tag, 'utf8');
-  config.writeUInt32LE(options.requestQueues, TAG_BYTES_MAX);
-  return config;
-}
-
-function createDevice(options: ParsedOptions, now: Date, onEvent: (event: NativeDeviceEvent) => void): NativeDevice {
-  const { config, policy, stateFile, ...device } = options;
-  const binding = loadBinding();
-  const state = stateFile === undefined ? undefined : openStateFile(stateFile, device.sharedDir);
-  try {
-    const rules = { policy: policy?.nativeAt(now), awaitsHandlers: policy?.handlers === 'attached' };
-    const flat = { ...device, sessionFd: state?.number ?? -1, ...nativeShareOptions(config), ...rules };
-    return binding.createDevice(flat, onEvent);
-  } catch (error) {
-    throw shareError(fromNative(error, device.sharedDir), device.sharedDir);
-  } finally {
-    // The device has one of its own, which keeps the lock.
-    state?.close();
-  }
-}
-
-function confinementOf({ confinement }: ParsedOptions, device: NativeDevice): Confinement | undefined {
-  const { seccomp, landlock, capabilities } = confinement;
-  if (seccomp === 'none' && !landlock && capabilities === undefined) return undefined;
-  return {
-    seccomp,
-    landlock: native(() => device.landlockVersion()),
-    capabilities: capabilities === undefined ? undefined : capabilityNames(capabilities),
-  };
-}
-
-/** A failed system call on the share has codes of its own. */
-function shareError(error: VirtioFsError, path: string): VirtioFsError {
-  const { errno, errnoName, syscall } = error;
-  if (error.code !== 'ERR_VIRTIOFS_SYSTEM' || (error.path !== undefined && error.path !== path)) return error;
-  if (errnoName === 'ENOTDIR') return new VirtioFsError('ERR_VIRTIOFS_SHARE_NOT_DIRECTORY', { path, cause: error });
-  if (errnoName === 'ENOENT') return new VirtioFsError('ERR_VIRTIOFS_SHARE_NOT_FOUND', { path, cause: error });
-  return new VirtioFsError('ERR_VIRTIOFS_SHARE_UNUSABLE', { errno, syscall, path, cause: error });
 }
 
 function invalidArgument(name: string, value: unknown, wanted: string): VirtioFsError {

@@ -1,6 +1,8 @@
 /** The public API: docs/api.md. What is not exported here may change in any version. */
 export { FsBackend, type FsBackendEvents, type QueueErrorEvent, type ResumedSession } from './fs-backend.js';
 export type { FsBackendOptions } from './options.js';
+export type { AuditOptions } from './observe/options.js';
+export type { ReplyMessage, RequestMessage } from './observe/observer.js';
 export type { ConfineThreadsOptions, Confinement } from './sandbox/confinement.js';
 export type {
   CachePolicy,

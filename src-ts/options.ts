@@ -7,6 +7,7 @@ import { VirtioFsError } from './errors.js';
 import { didYouMean } from './closest.js';
 import { givenKeys, parseConfig, type Config, type ConfigObject } from './config/index.js';
 import type { NativeConfinement } from './native/binding.js';
+import { parseAudit, type AuditOptions, type ParsedAudit } from './observe/options.js';
 import { compilePolicy, type CompiledPolicy } from './policy/compile.js';
 import type { Policy } from './policy/rules.js';
 import { parseConfinement, type ConfineThreadsOptions } from './sandbox/confinement.js';
@@ -44,6 +45,8 @@ export interface FsBackendOptions {
   readonly confineThreads?: boolean | ConfineThreadsOptions;
   /** What the guest may see and do; default: everything. docs/policies.md. */
   readonly policy?: Policy;
+  /** Who opened, changed or removed what is written to a file; default: nowhere. docs/observe.md. */
+  readonly audit?: AuditOptions;
 }
 
 /** Complete options. */
@@ -60,6 +63,7 @@ export interface ParsedOptions {
   readonly stateFile: string | undefined;
   readonly confinement: NativeConfinement;
   readonly policy: CompiledPolicy | undefined;
+  readonly audit: ParsedAudit | undefined;
 }
 
 /** The longest that a queue's thread looks for more to do, µs. */
@@ -79,6 +83,7 @@ const OPTION_NAMES = [
   'stateFile',
   'confineThreads',
   'policy',
+  'audit',
 ] as const satisfies readonly (keyof FsBackendOptions)[];
 
 /**
@@ -112,6 +117,7 @@ export function parseOptions(options: unknown): ParsedOptions {
     stateFile: stateFile === undefined ? undefined : parsePath('stateFile', stateFile, 'the path of a file'),
     confinement: parseConfinement(confineThreads, config),
     policy,
+    audit: given['audit'] === undefined ? undefined : parseAudit(given['audit']),
   };
 }
 

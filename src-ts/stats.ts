@@ -1,4 +1,5 @@
 /** Counters of a backend. */
+import { errnoName } from './errno.js';
 import type { NativeDeviceStats, NativeLatency } from './native/binding.js';
 
 /** Counters of one FUSE operation. */
@@ -10,6 +11,8 @@ export interface OperationStats {
   readonly count: number;
   /** Of those, answered with an error. */
   readonly errors: number;
+  /** These by the error's name, as `{ ENOENT: 3 }`; `OTHER` for a number that has none. */
+  readonly errorsByErrno: Readonly<Record<string, number>>;
   /** Only of a backend with `measureLatency`. */
   readonly latency?: OperationLatency;
 }
@@ -41,19 +44,26 @@ export interface BackendStats {
   readonly inodes: number;
   /** Open files and directories that the guest holds now. */
   readonly handles: number;
+  /** Requests that are missing in the audit log and on the channels. Only of a backend that has one of them. */
+  readonly recordsLost?: number;
   /** Indices of the queues that are running now. */
   readonly runningQueues: readonly number[];
 }
 
 /** What a backend reports, from what the addon counts. */
-export function backendStats(counted: NativeDeviceStats, runningQueues: Iterable<number>): BackendStats {
+export function backendStats(
+  counted: NativeDeviceStats,
+  runningQueues: Iterable<number>,
+  observed: boolean,
+): BackendStats {
   const { operations, bytesRead, bytesWritten, chainsDropped, inodes, handles } = counted;
   return {
-    operations: operations.map(({ name, opcode, count, errors, latency }) => ({
+    operations: operations.map(({ name, opcode, count, errors, errorsByNumber, latency }) => ({
       name,
       opcode,
       count,
       errors,
+      errorsByErrno: byErrno(errorsByNumber),
       ...(latency === undefined ? {} : { latency: operationLatency(latency) }),
     })),
     bytesRead,
@@ -61,8 +71,18 @@ export function backendStats(counted: NativeDeviceStats, runningQueues: Iterable
     chainsDropped,
     inodes,
     handles,
+    ...(observed ? { recordsLost: counted.recordsLost } : {}),
     runningQueues: [...runningQueues].sort((a, b) => a - b),
   };
+}
+
+function byErrno(pairs: readonly number[]): Record<string, number> {
+  const named: Record<string, number> = {};
+  for (let i = 0; i < pairs.length; i += 2) {
+    const errno = pairs[i] as number;
+    named[errno === 0 ? 'OTHER' : errnoName(errno)] = pairs[i + 1] as number;
+  }
+  return named;
 }
 
 function operationLatency({ sumNs, classes }: NativeLatency): OperationLatency {

@@ -121,7 +121,8 @@ Napi::Function DeviceObject::define(Napi::Env env) {
        InstanceMethod<&DeviceObject::process_queue>("processQueue"),
        InstanceMethod<&DeviceObject::set_policy>("setPolicy"),
        InstanceMethod<&DeviceObject::handlers_token>("handlersToken"),
-       InstanceMethod<&DeviceObject::end_session>("endSession"), InstanceMethod<&DeviceObject::stats>("stats"),
+       InstanceMethod<&DeviceObject::end_session>("endSession"),
+       InstanceMethod<&DeviceObject::take_tapped>("takeTapped"), InstanceMethod<&DeviceObject::stats>("stats"),
        InstanceMethod<&DeviceObject::keep_fds>("keepFds"),
        InstanceMethod<&DeviceObject::landlock_version>("landlockVersion"),
        InstanceMethod<&DeviceObject::resumed>("resumed"), InstanceMethod<&DeviceObject::close>("close")});
@@ -173,6 +174,7 @@ void DeviceObject::queue_failed(unsigned index, Fault fault) {
 }
 
 void DeviceObject::wants_pump() { events_.NonBlockingCall(new Event{.type = Event::Type::kPump}); }
+void DeviceObject::requests_tapped() { events_.NonBlockingCall(new Event{.type = Event::Type::kTapped}); }
 
 void DeviceObject::deliver(Napi::Env env, Napi::Function callback, DeviceObject* self, Event* raw) {
   const std::unique_ptr<Event> event(raw);
@@ -182,6 +184,9 @@ void DeviceObject::deliver(Napi::Env env, Napi::Function callback, DeviceObject*
   switch (event->type) {
     case Event::Type::kPump:
       object.Set("type", Napi::String::New(env, "pump"));
+      break;
+    case Event::Type::kTapped:
+      object.Set("type", Napi::String::New(env, "tapped"));
       break;
     case Event::Type::kFailed:
       object.Set("type", Napi::String::New(env, "queueError"));
@@ -305,12 +310,69 @@ Napi::Value DeviceObject::handlers_token(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, token_of(device_->interceptor()));
 }
 
+namespace {
+
+// What the contract calls NativeTapped.
+Napi::Object tapped_object(Napi::Env env, const fuse::Tapped& record) {
+  const auto number = [env](double value) { return Napi::Number::New(env, value); };
+  const auto bytes = [env](const void* data, std::size_t size) {
+    return Napi::Buffer<char>::Copy(env, static_cast<const char*>(data), size);
+  };
+  using Milliseconds = std::chrono::duration<double, std::milli>;
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("answered", Napi::Boolean::New(env, record.answered));
+  object.Set("unique", Napi::BigInt::New(env, record.unique));
+  object.Set("node", Napi::BigInt::New(env, record.node));
+  object.Set("opcode", number(record.opcode));
+  object.Set("uid", number(record.uid));
+  object.Set("gid", number(record.gid));
+  object.Set("pid", number(record.pid));
+  object.Set("parameters", bytes(record.parameters.data(), record.parameters.size()));
+  object.Set("namesAt", number(static_cast<double>(record.names_at)));
+  object.Set("path", bytes(record.path.data(), record.path.size()));
+  object.Set("secondPath", bytes(record.second_path.data(), record.second_path.size()));
+  object.Set("error", number(record.error));
+  object.Set("movedBytes", number(static_cast<double>(record.moved_bytes)));
+  object.Set("writtenBytes", number(static_cast<double>(record.written_bytes)));
+  object.Set("tookNs", number(static_cast<double>(record.took.count())));
+  object.Set("timeMs", number(Milliseconds(record.at.time_since_epoch()).count()));
+  return object;
+}
+
+}  // namespace
+
+Napi::Value DeviceObject::take_tapped(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!usable(env)) return env.Undefined();
+  const device::RequestTap::Batch batch = device_->take_tapped();
+  Napi::Array records = Napi::Array::New(env, batch.records.size());
+  std::uint32_t place = 0;
+  for (const fuse::Tapped& record : batch.records) {
+    const Napi::HandleScope scope(env);
+    records.Set(place++, tapped_object(env, record));
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("records", records);
+  object.Set("lost", Napi::Number::New(env, static_cast<double>(batch.lost)));
+  return object;
+}
+
 Napi::Value DeviceObject::end_session(const Napi::CallbackInfo& info) {
   if (usable(info.Env())) device_->end_session();
   return info.Env().Undefined();
 }
 
 namespace {
+
+// Pairs: number, count.
+Napi::Array errors_of(Napi::Env env, const std::map<int, std::uint64_t>& errors) {
+  Napi::Array pairs = Napi::Array::New(env);
+  for (const auto& [error, count] : errors) {
+    pairs.Set(pairs.Length(), Napi::Number::New(env, error));
+    pairs.Set(pairs.Length(), Napi::Number::New(env, static_cast<double>(count)));
+  }
+  return pairs;
+}
 
 // What the contract calls NativeLatency.
 Napi::Object latency_of(Napi::Env env, const fuse::Counters::Snapshot& counters, std::size_t slot) {
@@ -339,6 +401,7 @@ Napi::Value DeviceObject::stats(const Napi::CallbackInfo& info) {
     operation.Set("opcode", number(slot));
     operation.Set("count", number(stats.counters.operations[slot]));
     operation.Set("errors", number(stats.counters.errors[slot]));
+    operation.Set("errorsByNumber", errors_of(env, stats.counters.errors_by_number[slot]));
     if (measures_latency_) operation.Set("latency", latency_of(env, stats.counters, slot));
     operations.Set(operations.Length(), operation);
   };
@@ -351,6 +414,7 @@ Napi::Value DeviceObject::stats(const Napi::CallbackInfo& info) {
   object.Set("chainsDropped", number(stats.counters.dropped));
   object.Set("inodes", number(stats.inodes));
   object.Set("handles", number(stats.handles));
+  object.Set("recordsLost", number(stats.records_lost));
   return object;
 }
 

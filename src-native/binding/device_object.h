@@ -18,7 +18,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject>, private device::Devi
  private:
   friend Napi::Value create_device(const Napi::CallbackInfo& info);
   struct Event {
-    enum class Type : std::uint8_t { kStopped, kFailed, kPump };
+    enum class Type : std::uint8_t { kStopped, kFailed, kPump, kTapped };
     Type type;
     unsigned index = 0;
     Fault fault{};
@@ -30,6 +30,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject>, private device::Devi
   void queue_stopped(unsigned index) override;
   void queue_failed(unsigned index, Fault fault) override;
   void wants_pump() override;
+  void requests_tapped() override;
 
   Status open(Napi::Env env, const device::DeviceOptions& options, Napi::Function on_event);
   static void at_exit(void* self);
@@ -48,6 +49,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject>, private device::Devi
   Napi::Value process_queue(const Napi::CallbackInfo& info);
   Napi::Value set_policy(const Napi::CallbackInfo& info);
   Napi::Value handlers_token(const Napi::CallbackInfo& info);
+  Napi::Value take_tapped(const Napi::CallbackInfo& info);
   Napi::Value end_session(const Napi::CallbackInfo& info);
   Napi::Value stats(const Napi::CallbackInfo& info);
   Napi::Value resumed(const Napi::CallbackInfo& info);

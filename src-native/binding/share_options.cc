@@ -90,6 +90,14 @@ device::DeviceOptions device_options_from(const Napi::Object& object) {
     options.policy = policy_from(policy.As<Napi::Object>());
     options.awaits_handlers = given.flag("awaitsHandlers");
   }
+  if (const Napi::Value tap = object.Get("tap"); tap.IsObject()) {
+    const Given wanted(tap.As<Napi::Object>());
+    device::TapOptions watched{.begins = wanted.flag("begins")};
+    for (const std::uint32_t opcode : wanted.numbers("opcodes")) {
+      watched.operations |= std::uint64_t{1} << fuse::slot_of_opcode(opcode);
+    }
+    options.tap = watched;
+  }
   pt::PassthroughOptions& share = options.share;
   share.root = given.text("sharedDir");
   share.session_fd = given.integer("sessionFd");

@@ -27,6 +27,11 @@ std::unique_ptr<policy::PolicyFs> policy_over(fuse::FileSystem& below, const Dev
       below, policy::PolicyOptions{.policy = *options.policy, .open_atomic = options.share.open_atomic});
 }
 
+std::unique_ptr<RequestTap> tap_of(const DeviceOptions& options, policy::PolicyFs* policy, DeviceObserver& observer) {
+  if (!options.tap.has_value()) return nullptr;
+  return std::make_unique<RequestTap>(*options.tap, policy, [&observer] { observer.requests_tapped(); });
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Device>> Device::create(const DeviceOptions& options, DeviceObserver& observer) {
@@ -43,6 +48,7 @@ Device::Device(const DeviceOptions& options, std::unique_ptr<passthrough::Passth
       fs_(std::move(fs)),
       confinement_(std::move(confinement)),
       policy_(policy_over(*fs_, options)),
+      tap_(tap_of(options, policy_.get(), observer)),
       server_(policy_ != nullptr ? static_cast<fuse::FileSystem&>(*policy_) : *fs_,
               fuse::ServerOptions{.write_bytes_max = options.write_bytes_max,
                                   .read_only = options.share.read_only,
@@ -51,6 +57,7 @@ Device::Device(const DeviceOptions& options, std::unique_ptr<passthrough::Passth
       lot_("v_fs:" + options.tag, prepare_thread()),
       interceptor_(make_interceptor(options)) {
   server_.set_canceller(&interrupts_);
+  server_.set_tap(tap_.get());
   fs_->set_unparker(&lot_);
   server_.resume_session();
 }
@@ -146,6 +153,7 @@ bool Device::set_policy(const policy::PolicySource& policy) {
 
 DeviceStats Device::stats() const {
   DeviceStats stats{ended_, fs_->inode_count(), fs_->handle_count()};
+  if (tap_ != nullptr) stats.records_lost = tap_->lost();
   pool_.add_to(stats.counters);
   lot_.add_to(stats.counters);
   if (interceptor_ != nullptr) interceptor_->add_to(stats.counters);

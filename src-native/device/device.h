@@ -15,6 +15,7 @@
 #include "device/interceptor.h"
 #include "device/parking_lot.h"
 #include "device/pumped_queue.h"
+#include "device/request_tap.h"
 #include "device/thread_pool.h"
 #include "device/worker.h"
 #include "passthrough/passthrough_fs.h"
@@ -36,6 +37,8 @@ struct DeviceOptions {
   std::optional<policy::PolicySource> policy = std::nullopt;
   // With a policy: handlers will be attached, and until then nothing is served that could concern any.
   bool awaits_handlers = false;
+  // What is told of requests. Paths are known with a policy only.
+  std::optional<TapOptions> tap = std::nullopt;
 };
 
 class DeviceObserver {
@@ -46,6 +49,8 @@ class DeviceObserver {
   virtual void queue_failed(unsigned index, Fault fault) = 0;
   // A pumped queue has something to do that its driver does not know of: handlers have decided.
   virtual void wants_pump() = 0;
+  // The tap has something to take.
+  virtual void requests_tapped() = 0;
 
  protected:
   ~DeviceObserver() = default;
@@ -55,6 +60,7 @@ struct DeviceStats {
   fuse::Counters::Snapshot counters;
   std::size_t inodes;
   std::size_t handles;
+  std::uint64_t records_lost = 0;  // by the tap
 };
 
 // INTERRUPT reaches a request wherever it waits. Linux's virtio-fs driver has never sent one (virtio_fs_send_interrupt
@@ -108,6 +114,9 @@ class Device {
   // Null: the device was made without a policy.
   const std::shared_ptr<Interceptor>& interceptor() const { return interceptor_; }
 
+  // What the tap has kept; nothing without one.
+  RequestTap::Batch take_tapped() { return tap_ == nullptr ? RequestTap::Batch{} : tap_->take(); }
+
   // See fuse::Server::end_session.
   void end_session() { server_.end_session(); }
   const passthrough::Resumed& resumed() const { return fs_->resumed(); }
@@ -130,6 +139,7 @@ class Device {
   std::unique_ptr<passthrough::PassthroughFs> fs_;
   const sandbox::ThreadConfinement confinement_;
   const std::unique_ptr<policy::PolicyFs> policy_;  // null: the guest talks to fs_ itself
+  const std::unique_ptr<RequestTap> tap_;           // null: nobody watches
   fuse::Server server_;
   ThreadPool pool_;
   ParkingLot lot_;

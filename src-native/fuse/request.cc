@@ -28,6 +28,7 @@ void Request::start(Chain chain) {
   moved_bytes_ = 0;
   kept_data_.reset();
   diversion_.reset();
+  tapped_.reset();
 }
 
 bool Request::take_header() {

@@ -12,12 +12,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
 #include "fuse/abi.h"
 #include "fuse/name.h"
+#include "fuse/tap.h"
 #include "memory/chain.h"
 #include "memory/private_bytes.h"
 
@@ -114,6 +116,10 @@ class Request {
   };
   std::optional<Caught> caught() const;
 
+  // What is told of it once it is answered, if somebody watches.
+  void set_tapped(std::unique_ptr<Tapped> tapped) { tapped_ = std::move(tapped); }
+  std::unique_ptr<Tapped> take_tapped() { return std::move(tapped_); }
+
  private:
   struct Diversion {
     ReplySink* sink;  // null: it has replied
@@ -144,6 +150,7 @@ class Request {
   std::chrono::steady_clock::time_point started_;
   std::unique_ptr<PrivateBytes> kept_data_;
   std::unique_ptr<Diversion> diversion_;
+  std::unique_ptr<Tapped> tapped_;
 };
 
 }  // namespace vfs::fuse

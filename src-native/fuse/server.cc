@@ -2,6 +2,22 @@
 
 namespace vfs::fuse {
 
+Counters::~Counters() {
+  for (auto& errors : errors_by_number_) delete errors.load(std::memory_order_relaxed);
+}
+
+// Out of line: most requests succeed.
+void Counters::count_error(std::size_t slot, int error) {
+  bump(errors_[slot], 1);
+  ByNumber* errors = errors_by_number_[slot].load(std::memory_order_relaxed);
+  if (errors == nullptr) {
+    errors = new ByNumber{};
+    errors_by_number_[slot].store(errors, std::memory_order_release);
+  }
+  const auto number = static_cast<std::size_t>(error);
+  bump((*errors)[number < kErrnoPlaces ? number : 0], 1);
+}
+
 void Counters::add_to(Snapshot& sum) const {
   for (std::size_t i = 0; i < kOpSlots; ++i) {
     sum.operations[i] += operations_[i].load(std::memory_order_relaxed);
@@ -9,6 +25,12 @@ void Counters::add_to(Snapshot& sum) const {
     sum.latency_sums[i] += latency_sums_[i].load(std::memory_order_relaxed);
     for (std::size_t c = 0; c < kLatencyClasses; ++c) {
       sum.latencies[i][c] += latencies_[i][c].load(std::memory_order_relaxed);
+    }
+    const ByNumber* errors = errors_by_number_[i].load(std::memory_order_acquire);
+    if (errors == nullptr) continue;
+    for (std::size_t number = 0; number < kErrnoPlaces; ++number) {
+      const std::uint64_t count = (*errors)[number].load(std::memory_order_relaxed);
+      if (count > 0) sum.errors_by_number[i][static_cast<int>(number)] += count;
     }
   }
   sum.bytes_read += bytes_read_.load(std::memory_order_relaxed);
@@ -53,6 +75,13 @@ std::optional<Wait> Server::receive(Request& request, Counters& counters) {
       refusal = Errno(ENOBUFS);
     }
   }
+  if (tap_ != nullptr) {
+    // Who watches is told what was refused, too.
+    if (refusal == Errno(EROFS)) {
+      [[maybe_unused]] const auto body = request.take_body(row->body_bytes, row->has_bulk_data, row->fixed_bytes);
+    }
+    tap_->begun(request, call_of(request, false));
+  }
   if (refusal != Errno(0)) {
     refuse(request, refusal, counters);
     return std::nullopt;
@@ -78,7 +107,7 @@ void Server::finish(Request& request, Counters& counters) const {
   if (request.diverted()) return request.send();
   const OpRow* row = request.row();
   const Outcome outcome = request.outcome();
-  counters.count(op_slot(row), outcome.error != 0);
+  counters.count(op_slot(row), outcome.error);
   if (options_.measure_latency) {
     const auto took = std::chrono::steady_clock::now() - request.started();
     const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(took).count();
@@ -88,6 +117,7 @@ void Server::finish(Request& request, Counters& counters) const {
     if (row->opcode == abi::Opcode::kRead) counters.count_read(request.moved_bytes());
     if (row->opcode == abi::Opcode::kWrite) counters.count_written(request.moved_bytes());
   }
+  if (tap_ != nullptr) tap_->answered(request);
   request.send();
 }
 

@@ -9,12 +9,14 @@
 #include <bit>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <optional>
 
 #include "fuse/file_system.h"
 #include "fuse/op_table.h"
 #include "fuse/request.h"
+#include "fuse/tap.h"
 
 namespace vfs::fuse {
 
@@ -46,12 +48,21 @@ constexpr std::size_t latency_class(std::uint64_t ns) {
   return width < kLatencyClasses ? width : kLatencyClasses - 1;
 }
 
+// Errors are counted by number below this, which all of Linux's are; place 0 is for others.
+inline constexpr std::size_t kErrnoPlaces = 134;
+
 // Counters of one thread: that thread alone writes them, anybody reads them.
 class Counters {
  public:
-  void count(std::size_t slot, bool failed) {
+  Counters() = default;
+  ~Counters();
+  Counters(const Counters&) = delete;
+  Counters& operator=(const Counters&) = delete;
+
+  // `error`: positive, or 0 for a success.
+  void count(std::size_t slot, int error) {
     bump(operations_[slot], 1);
-    if (failed) bump(errors_[slot], 1);
+    if (error != 0) count_error(slot, error);
   }
   void count_read(std::uint64_t bytes) { bump(bytes_read_, bytes); }
   void count_written(std::uint64_t bytes) { bump(bytes_written_, bytes); }
@@ -64,6 +75,7 @@ class Counters {
   struct Snapshot {
     std::array<std::uint64_t, kOpSlots> operations{};
     std::array<std::uint64_t, kOpSlots> errors{};
+    std::array<std::map<int, std::uint64_t>, kOpSlots> errors_by_number{};
     std::uint64_t bytes_read = 0;
     std::uint64_t bytes_written = 0;
     std::uint64_t dropped = 0;
@@ -77,8 +89,13 @@ class Counters {
   static void bump(std::atomic<std::uint64_t>& counter, std::uint64_t by) {
     counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
   }
+  using ByNumber = std::array<std::atomic<std::uint64_t>, kErrnoPlaces>;
+  void count_error(std::size_t slot, int error);
+
   std::array<std::atomic<std::uint64_t>, kOpSlots> operations_{};
   std::array<std::atomic<std::uint64_t>, kOpSlots> errors_{};
+  // Null until the operation fails for the first time. Owned.
+  std::array<std::atomic<ByNumber*>, kOpSlots> errors_by_number_{};
   std::atomic<std::uint64_t> bytes_read_{0};
   std::atomic<std::uint64_t> bytes_written_{0};
   std::atomic<std::uint64_t> dropped_{0};
@@ -111,6 +128,8 @@ class Server {
   void resume_session();
 
   void set_canceller(Canceller* canceller) { canceller_ = canceller; }
+  // Before the first request. Null: nobody watches.
+  void set_tap(Tap* tap) { tap_ = tap; }
 
   // --- for the handlers (ops.cc)
   FileSystem& file_system() { return fs_; }
@@ -136,6 +155,7 @@ class Server {
   FileSystem& fs_;
   const ServerOptions options_;
   Canceller* canceller_ = nullptr;
+  Tap* tap_ = nullptr;
   std::mutex session_change_;  // held while a session begins or ends; nothing else may be held
   Session session_;
 };

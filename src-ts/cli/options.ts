@@ -39,6 +39,8 @@ export interface ShareCommand {
   /** Undefined: the session ends with the process. */
   readonly stateFile: string | undefined;
   readonly policyFile: string | undefined;
+  /** Undefined: there is no audit log. */
+  readonly auditFile: string | undefined;
 }
 
 export type LogLevel = OptionValue<'log-level'>;
@@ -134,6 +136,7 @@ function shareCommand(options: OptionSet, sockets: ActivatedSocket[], only: bool
     pidFile: endpoint.kind === 'path' && defaultsOf(options) === 'virtiofsd' ? `${endpoint.path}.pid` : undefined,
     stateFile: options.get('state-file'),
     policyFile: options.get('policy'),
+    auditFile: options.get('audit'),
   };
 }
 
@@ -178,9 +181,10 @@ function activatedFor(options: OptionSet, sockets: ActivatedSocket[], only: bool
 
 function checkDistinct(shares: readonly ShareCommand[]): void {
   const seen = new Set<string>();
-  for (const { endpoint, stateFile } of shares) {
+  for (const { endpoint, stateFile, auditFile } of shares) {
     const places = [endpoint.kind === 'path' ? `socket path "${endpoint.path}"` : `descriptor ${endpoint.fd}`];
     if (stateFile !== undefined) places.push(`state file "${resolve(stateFile)}"`);
+    if (auditFile !== undefined) places.push(`audit log "${resolve(auditFile)}"`);
     for (const place of places) {
       if (seen.has(place)) throw usage(`two shares have the ${place}`);
       seen.add(place);

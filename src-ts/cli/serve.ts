@@ -5,6 +5,7 @@ import type { Config, ConfigObject } from '../config/index.js';
 import { VirtioFsError, fromNative, native } from '../errors.js';
 import { FsBackend } from '../fs-backend.js';
 import { loadBinding } from '../native/load.js';
+import { checkAuditOutside, type AuditOptions } from '../observe/options.js';
 import type { FsBackendOptions } from '../options.js';
 import { readPolicyFile } from '../policy/file.js';
 import type { Sandbox } from '../sandbox/inside.js';
@@ -75,7 +76,11 @@ async function serveHere(
   closers.push(() => told.close());
   const served: Served[] = [];
   for (const [index, share] of command.shares.entries()) {
-    const device = { sharedDir: sandbox.shareDir(index, share.sharedDir), confineThreads: sandbox.threads() };
+    const device = {
+      sharedDir: sandbox.shareDir(index, share.sharedDir),
+      confineThreads: sandbox.threads(),
+      ...auditOf(share, sandbox),
+    };
     served.push(await serveShare(command, share, device, sink, closers));
   }
   readPoliciesAgain(served, sandbox, outside, closers);
@@ -104,6 +109,14 @@ function readPoliciesAgain(
   onReload(() => {
     for (const share of ruled) replacePolicy(share, () => readFileSync(share.file));
   });
+}
+
+/** The file is opened before the root changes; then there is no directory to rename it in. */
+function auditOf({ auditFile, sharedDir }: ShareCommand, { isInner }: Sandbox): { readonly audit?: AuditOptions } {
+  if (auditFile === undefined) return {};
+  // In a sandbox the share is looked for at another place.
+  checkAuditOutside(auditFile, sharedDir);
+  return { audit: { file: auditFile, ...(isInner ? { maxBytes: Infinity } : {}) } };
 }
 
 /** Where lines go. */
@@ -170,7 +183,7 @@ function groupOf(endpoint: Endpoint): number | undefined {
 async function serveShare(
   command: ServeCommand,
   share: ShareCommand,
-  sandboxed: Pick<FsBackendOptions, 'sharedDir' | 'confineThreads'>,
+  sandboxed: Pick<FsBackendOptions, 'sharedDir' | 'confineThreads' | 'audit'>,
   sink: LogSink,
   closers: Closers,
 ): Promise<Served> {

@@ -10,8 +10,9 @@ export function statisticsLine(share: string, stats: BackendStats): string {
   return JSON.stringify({ share, requests, errors, ...others, operations: byName });
 }
 
-function ofOperation({ count, errors, latency }: OperationStats): object {
-  if (latency === undefined) return { count, errors };
+function ofOperation({ count, errors, errorsByErrno, latency }: OperationStats): object {
+  const counted = { count, errors, ...(errors === 0 ? {} : { errorsByErrno }) };
+  if (latency === undefined) return counted;
   const within = (part: number): number | string => bound(latencyWithin(latency, part));
   const times = {
     meanUs: Math.round(latency.meanUs * 10) / 10,
@@ -19,7 +20,7 @@ function ofOperation({ count, errors, latency }: OperationStats): object {
     p99Us: within(0.99),
     maxUs: within(1),
   };
-  return { count, errors, ...times, classes: latency.classes.map(({ belowUs, count: n }) => [bound(belowUs), n]) };
+  return { ...counted, ...times, classes: latency.classes.map(({ belowUs, count: n }) => [bound(belowUs), n]) };
 }
 
 /** JSON knows no infinity. */

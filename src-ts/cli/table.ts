@@ -73,6 +73,16 @@ export const CLI_OPTIONS = {
       'again on SIGHUP, which then does not end the command.',
     ],
   }),
+  audit: row({
+    group: 'share',
+    scope: 'place',
+    value: 'FILE',
+    kind: text,
+    help: [
+      'Log who opened, changed or removed what: a line of JSON each, docs/observe.md.',
+      'Without a sandbox the file is renamed to FILE.1 at 64 MiB, and five are kept.',
+    ],
+  }),
   'socket-path': row({
     group: 'connection',
     scope: 'place',

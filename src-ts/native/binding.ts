@@ -17,10 +17,12 @@ import type { NativeHandlerEvent, NativeHandlers } from './handlers.js';
 import type { NativePolicy } from './policy.js';
 import type { NativeConfinement, NativeLaunchOptions, NativeLaunched, NativeSyscallRow } from './sandbox.js';
 import type { NativeViolation } from './sandbox.js';
+import type { NativeTapOptions, NativeTappedBatch } from './tap.js';
 
 export type * from './handlers.js';
 export type { NativeLimits, NativePattern, NativePolicy, NativeRule } from './policy.js';
 export type * from './sandbox.js';
+export type * from './tap.js';
 
 /** One region of guest memory, backed by a file descriptor (memfd, hugetlbfs, /dev/shm). */
 export interface NativeRegion {
@@ -193,6 +195,8 @@ export interface NativeDeviceOptions extends NativeShareOptions {
   readonly policy: NativePolicy | undefined;
   /** With a policy: until handlers are attached, all that could concern any is refused (EIO). */
   readonly awaitsHandlers: boolean;
+  /** Undefined: nobody is told of requests. Paths are known with a policy only. */
+  readonly tap: NativeTapOptions | undefined;
 }
 
 /** What became of the session that a process before this one has left in the file. */
@@ -246,7 +250,9 @@ export type NativeDeviceEvent =
   /** The ring is broken; the queue reads no more but can still be stopped. */
   | { readonly type: 'queueError'; readonly index: number; readonly message: string }
   /** Handlers have decided about requests of a pumped queue, which is to be pumped. */
-  | { readonly type: 'pump' };
+  | { readonly type: 'pump' }
+  /** The tap has records: `takeTapped`. */
+  | { readonly type: 'tapped'; readonly index: number };
 
 /** The outcome of one pump. */
 export interface NativePumpResult {
@@ -271,6 +277,8 @@ export interface NativeOperationStats {
   readonly count: number;
   /** Of those, answered with an error. */
   readonly errors: number;
+  /** These by errno: errno, count, errno, count… 0 stands for numbers that Linux has not. */
+  readonly errorsByNumber: readonly number[];
   /** If it is measured. */
   readonly latency?: NativeLatency;
 }
@@ -296,6 +304,8 @@ export interface NativeDeviceStats {
   /** Inodes and handles that the guest holds now. */
   readonly inodes: number;
   readonly handles: number;
+  /** Records that the tap had no room for. */
+  readonly recordsLost: number;
 }
 
 /** The device: FUSE server, passthrough file system, queue threads. */
@@ -328,6 +338,8 @@ export interface NativeDevice {
   setPolicy(policy: NativePolicy): boolean;
   /** By which `attachHandlers` finds it; 0: it was made without a policy. */
   handlersToken(): number;
+  /** What the tap has kept; nothing without one. */
+  takeTapped(): NativeTappedBatch;
   /** Ends the FUSE session: every inode and handle of the guest is dropped. No queue may be running. */
   endSession(): void;
   stats(): NativeDeviceStats;

@@ -4,8 +4,8 @@
 export { LoopbackGuest } from './loopback-guest.js';
 export type { GuestStats, LoopbackOptions, WriteListener } from './loopback-guest.js';
 export type { LoopbackBackend } from './backend-transport.js';
-export { GuestError, ProtocolViolation } from './guest-error.js';
 export { errnoName } from '../errno.js';
+export { GuestError, ProtocolViolation } from './guest-error.js';
 export { GuestFs } from './guest-fs-tree.js';
 export type { ReaddirOptions, RmOptions } from './guest-fs-tree.js';
 export type { FileOptions } from './guest-fs.js';

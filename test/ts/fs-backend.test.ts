@@ -71,7 +71,7 @@ describe('the device', () => {
     const backend = makeBackend();
     expect(backend.keepFds()).toEqual([0, 1, 2, 40, 41]);
     expect(backend.stats()).toEqual({
-      operations: [{ name: 'LOOKUP', opcode: 1, count: 2, errors: 1 }],
+      operations: [{ name: 'LOOKUP', opcode: 1, count: 2, errors: 1, errorsByErrno: { ENOENT: 1 } }],
       bytesRead: 3,
       bytesWritten: 4,
       chainsDropped: 5,
@@ -92,7 +92,9 @@ describe('the device', () => {
         { belowUs: Infinity, count: 1 },
       ],
     };
-    expect(backend.stats().operations).toEqual([{ name: 'LOOKUP', opcode: 1, count: 2, errors: 1, latency }]);
+    expect(backend.stats().operations).toEqual([
+      { name: 'LOOKUP', opcode: 1, count: 2, errors: 1, errorsByErrno: { ENOENT: 1 }, latency },
+    ]);
     expect(stats.latencyWithin(latency, 0.5)).toBe(2.048);
     expect(stats.latencyWithin(latency, 0.51)).toBe(Infinity);
     expect(stats.latencyWithin({ meanUs: 0, classes: [] }, 0.5)).toBe(0);

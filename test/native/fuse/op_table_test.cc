@@ -341,6 +341,7 @@ TEST(OpTable, errors_of_every_method_reach_the_guest) {
     EXPECT_EQ(served.client.call(request).error(), EDQUOT);
     const auto counters = served.client.counters();
     EXPECT_EQ(counters.errors[op_slot(&row)], 1U);
+    EXPECT_EQ(counters.errors_by_number[op_slot(&row)], (std::map<int, std::uint64_t>{{EDQUOT, 1}}));
   }
 }
 

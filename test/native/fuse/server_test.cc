@@ -38,6 +38,22 @@ TEST_F(FuseServer, unknown_opcode_is_enosys) {
   }
   EXPECT_EQ(client_.counters().operations[0], 11U);
   EXPECT_EQ(client_.counters().errors[0], 11U);
+  EXPECT_EQ(client_.counters().errors_by_number[0], (std::map<int, std::uint64_t>{{ENOSYS, 11}}));
+}
+
+TEST_F(FuseServer, errors_are_counted_by_number_and_summed_over_threads) {
+  Counters one;
+  Counters two;
+  const std::size_t slot = slot_of_opcode(static_cast<std::uint32_t>(Opcode::kLookup));
+  for (const int error : {0, ENOENT, ENOENT, EACCES, 511}) one.count(slot, error);
+  for (const int error : {ENOENT, 0}) two.count(slot, error);
+  Counters::Snapshot sum;
+  one.add_to(sum);
+  two.add_to(sum);
+  EXPECT_EQ(sum.operations[slot], 7U);
+  EXPECT_EQ(sum.errors[slot], 5U);
+  // A number that Linux has not is counted at 0.
+  EXPECT_EQ(sum.errors_by_number[slot], (std::map<int, std::uint64_t>{{0, 1}, {ENOENT, 3}, {EACCES, 1}}));
 }
 
 TEST_F(FuseServer, chain_shorter_than_a_header_is_dropped_and_counted) {

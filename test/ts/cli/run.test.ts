@@ -365,7 +365,7 @@ describe('run', () => {
       inodes: 6,
       handles: 7,
       runningQueues: [],
-      operations: { LOOKUP: { count: 2, errors: 1 } },
+      operations: { LOOKUP: { count: 2, errors: 1, errorsByErrno: { ENOENT: 1 } } },
     });
     plain.stop('SIGTERM');
     await plain.code;
@@ -376,7 +376,15 @@ describe('run', () => {
     expect(measured.log).toEqual([]);
     measured.stop('SIGTERM');
     await measured.code;
-    const LOOKUP = { count: 2, errors: 1, meanUs: 1500, p50Us: 3, p99Us: 'more', maxUs: 'more' };
+    const LOOKUP = {
+      count: 2,
+      errors: 1,
+      errorsByErrno: { ENOENT: 1 },
+      meanUs: 1500,
+      p50Us: 3,
+      p99Us: 'more',
+      maxUs: 'more',
+    };
     const classes = [
       [3, 1],
       ['more', 1],

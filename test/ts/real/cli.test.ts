@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -72,6 +72,22 @@ describe('the command', () => {
       frontend.close();
     },
   );
+
+  test('makes the audit log for its owner alone, and refuses one that a guest could write', async () => {
+    const log = mkdtempSync(join(tmpdir(), 'vfs-audit-'));
+    try {
+      const command = start(['--socket-path', join(directory, 's'), ...share(), '--audit', join(log, 'audit')]);
+      await ready(command);
+      expect(statSync(join(log, 'audit')).mode & 0o777).toBe(0o600);
+      child?.kill('SIGTERM');
+      expect(await command.ended).toBe(0);
+    } finally {
+      rmSync(log, { recursive: true });
+    }
+    const inside = start(['--socket-path', join(directory, 's'), ...share(), '--audit', join(directory, 'audit')]);
+    expect(await inside.ended).toBe(2);
+    expect(inside.log()).toContain('lies in the share');
+  });
 
   test('serves a connected socket and ends with it', async () => {
     const [ours, theirs] = loader.loadBinding().socketPair();

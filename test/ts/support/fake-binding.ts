@@ -15,6 +15,7 @@ import type {
   NativeQueueSetup,
   NativeQueueState,
   NativeReceived,
+  NativeTappedBatch,
   NativeRegion,
   NativeWatch,
 } from '../../../dist/native/binding.js';
@@ -205,6 +206,10 @@ export class FakeDevice implements NativeDevice {
     return true;
   }
 
+  takeTapped(): NativeTappedBatch {
+    return { records: [], lost: 0 };
+  }
+
   endSession(): void {
     if (this.queues.size > 0) throw new Error('a queue is running');
     this.log.push('end session');
@@ -213,8 +218,8 @@ export class FakeDevice implements NativeDevice {
   stats(): NativeDeviceStats {
     const latency = { sumNs: 3_000_000, classes: [0, 1, ...Array<number>(21).fill(0), 1] };
     const measured = this.options.measureLatency ? { latency } : {};
-    const operations = [{ name: 'LOOKUP', opcode: 1, count: 2, errors: 1, ...measured }];
-    return { operations, bytesRead: 3, bytesWritten: 4, chainsDropped: 5, inodes: 6, handles: 7 };
+    const operations = [{ name: 'LOOKUP', opcode: 1, count: 2, errors: 1, errorsByNumber: [2, 1], ...measured }];
+    return { operations, bytesRead: 3, bytesWritten: 4, chainsDropped: 5, inodes: 6, handles: 7, recordsLost: 8 };
   }
 
   resumed(): NativeResumed {

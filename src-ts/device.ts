@@ -1,0 +1,69 @@
+/** Making the native device of a backend, from options that have been checked. */
+import { nativeShareOptions } from './config/native-options.js';
+import { VirtioFsError, fromNative, native } from './errors.js';
+import { loadBinding } from './native/load.js';
+import type { NativeDevice, NativeDeviceEvent } from './native/binding.js';
+import type { Observer } from './observe/observer.js';
+import { compilePolicy } from './policy/compile.js';
+import { TAG_BYTES_MAX, type ParsedOptions } from './options.js';
+import { capabilityNames } from './sandbox/capabilities.js';
+import type { Confinement } from './sandbox/confinement.js';
+import { openStateFile } from './state-file.js';
+
+/** The device's configuration space (virtio 1.3 §5.11.4); `notify_buf_size` exists only with a feature not offered. */
+export function deviceConfig(options: ParsedOptions): Uint8Array {
+  const config = Buffer.alloc(TAG_BYTES_MAX + 4);
+  config.write(options.tag, 'utf8');
+  config.writeUInt32LE(options.requestQueues, TAG_BYTES_MAX);
+  return config;
+}
+
+/** Opens the share. Throws ERR_VIRTIOFS_SHARE_… */
+export function createDevice(
+  options: ParsedOptions,
+  now: Date,
+  observer: Observer | undefined,
+  onEvent: (event: NativeDeviceEvent) => void,
+): NativeDevice {
+  const { config, policy: given, stateFile, audit, ...device } = options;
+  // Paths are the policy's knowledge. One without a rule forbids nothing.
+  const policy = given ?? (audit === undefined ? undefined : compilePolicy({ rules: [], lasting: true }));
+  const binding = loadBinding();
+  const state = stateFile === undefined ? undefined : openStateFile(stateFile, device.sharedDir);
+  try {
+    const rules = { policy: policy?.nativeAt(now), awaitsHandlers: policy?.handlers === 'attached' };
+    const flat = {
+      ...device,
+      sessionFd: state?.number ?? -1,
+      ...nativeShareOptions(config),
+      ...rules,
+      tap: observer?.tap,
+    };
+    return binding.createDevice(flat, onEvent);
+  } catch (error) {
+    throw shareError(fromNative(error, device.sharedDir), device.sharedDir);
+  } finally {
+    // The device has one of its own, which keeps the lock.
+    state?.close();
+  }
+}
+
+/** What the device's threads have given up. */
+export function confinementOf({ confinement }: ParsedOptions, device: NativeDevice): Confinement | undefined {
+  const { seccomp, landlock, capabilities } = confinement;
+  if (seccomp === 'none' && !landlock && capabilities === undefined) return undefined;
+  return {
+    seccomp,
+    landlock: native(() => device.landlockVersion()),
+    capabilities: capabilities === undefined ? undefined : capabilityNames(capabilities),
+  };
+}
+
+/** A failed system call on the share has codes of its own. */
+function shareError(error: VirtioFsError, path: string): VirtioFsError {
+  const { errno, errnoName, syscall } = error;
+  if (error.code !== 'ERR_VIRTIOFS_SYSTEM' || (error.path !== undefined && error.path !== path)) return error;
+  if (errnoName === 'ENOTDIR') return new VirtioFsError('ERR_VIRTIOFS_SHARE_NOT_DIRECTORY', { path, cause: error });
+  if (errnoName === 'ENOENT') return new VirtioFsError('ERR_VIRTIOFS_SHARE_NOT_FOUND', { path, cause: error });
+  return new VirtioFsError('ERR_VIRTIOFS_SHARE_UNUSABLE', { errno, syscall, path, cause: error });
+}
