@@ -5,6 +5,7 @@
 #include "binding/dirty_log_object.h"
 #include "binding/environment.h"
 #include "binding/memory_object.h"
+#include "binding/overlay_functions.h"
 #include "binding/sandbox_functions.h"
 #include "binding/socket_functions.h"
 #include "binding/tables.h"
@@ -15,7 +16,7 @@ namespace vfs::binding {
 namespace {
 
 // NATIVE_CONTRACT of src-ts/native/binding.ts.
-constexpr int kContract = 3;
+constexpr int kContract = 4;
 
 const char* sanitizer() {
 #if defined(__SANITIZE_ADDRESS__)
@@ -48,6 +49,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("createDevice", Napi::Function::New<create_device>(env, "createDevice"));
   exports.Set("watch", Napi::Function::New<watch>(env, "watch"));
   define_socket_functions(env, exports);
+  define_overlay_functions(env, exports);
   define_sandbox_functions(env, exports);
   define_tables(env, exports);
   return exports;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "binding/given.h"
+#include "binding/overlay_functions.h"
 #include "binding/policy_options.h"
 #include "binding/sandbox_functions.h"
 
@@ -88,6 +89,9 @@ device::DeviceOptions device_options_from(const Napi::Object& object) {
   options.confinement = confinement_from(object.Get("confinement").As<Napi::Object>());
   if (const Napi::Value policy = object.Get("policy"); policy.IsObject()) {
     options.policy = policy_from(policy.As<Napi::Object>());
+  }
+  if (const Napi::Value over = object.Get("overlay"); over.IsObject()) {
+    options.overlay = overlay_from(over.As<Napi::Object>());
   }
   pt::PassthroughOptions& share = options.share;
   share.root = given.text("sharedDir");

@@ -29,27 +29,37 @@ std::unique_ptr<policy::PolicyFs> policy_over(fuse::FileSystem& below, const Dev
 }  // namespace
 
 Result<std::unique_ptr<Device>> Device::create(const DeviceOptions& options, DeviceObserver& observer) {
-  VFS_TRY(auto fs, passthrough::PassthroughFs::create(options.share));
-  VFS_TRY(auto confinement, sandbox::ThreadConfinement::prepare(options.confinement, options.share.root));
-  return std::unique_ptr<Device>(new Device(options, std::move(fs), std::move(confinement), observer));
+  Share share;
+  std::vector<std::string> directories{options.share.root};
+  if (options.overlay.has_value()) {
+    VFS_TRY(share.overlay, overlay::OverlayFs::create(options.share, *options.overlay));
+    directories.push_back(options.overlay->upper);
+    directories.push_back(options.overlay->work);
+  } else {
+    VFS_TRY(share.fs, passthrough::PassthroughFs::create(options.share));
+  }
+  VFS_TRY(auto confinement, sandbox::ThreadConfinement::prepare(options.confinement, directories));
+  return std::unique_ptr<Device>(new Device(options, std::move(share), std::move(confinement), observer));
 }
 
-Device::Device(const DeviceOptions& options, std::unique_ptr<passthrough::PassthroughFs> fs,
-               sandbox::ThreadConfinement confinement, DeviceObserver& observer)
+Device::Device(const DeviceOptions& options, Share share, sandbox::ThreadConfinement confinement,
+               DeviceObserver& observer)
     : tag_(options.tag),
       poll_max_(options.poll_max),
       observer_(observer),
-      fs_(std::move(fs)),
+      fs_(std::move(share.fs)),
+      overlay_(std::move(share.overlay)),
       confinement_(std::move(confinement)),
-      policy_(policy_over(*fs_, options)),
-      server_(policy_ != nullptr ? static_cast<fuse::FileSystem&>(*policy_) : *fs_,
+      policy_(policy_over(this->share(), options)),
+      server_(policy_ != nullptr ? static_cast<fuse::FileSystem&>(*policy_) : this->share(),
               fuse::ServerOptions{.write_bytes_max = options.write_bytes_max,
                                   .read_only = options.share.read_only,
                                   .measure_latency = options.measure_latency}),
       pool_("v_fs:" + options.tag, options.pool_threads, prepare_thread()),
       lot_("v_fs:" + options.tag, prepare_thread()) {
   server_.set_canceller(&interrupts_);
-  fs_->set_unparker(&lot_);
+  // With an overlay the guest keeps its locks to itself.
+  if (fs_ != nullptr) fs_->set_unparker(&lot_);
   server_.resume_session();
 }
 
@@ -130,7 +140,8 @@ bool Device::set_policy(const policy::PolicySource& policy) {
 }
 
 DeviceStats Device::stats() const {
-  DeviceStats stats{ended_, fs_->inode_count(), fs_->handle_count()};
+  DeviceStats stats{ended_, fs_ != nullptr ? fs_->inode_count() : overlay_->inode_count(),
+                    fs_ != nullptr ? fs_->handle_count() : overlay_->handle_count()};
   pool_.add_to(stats.counters);
   lot_.add_to(stats.counters);
   for (const auto& [index, worker] : workers_) worker->add_to(stats.counters);
