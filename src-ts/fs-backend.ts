@@ -15,6 +15,7 @@ import { GuestMemory } from './guest-memory.js';
 import { Lane } from './lane.js';
 import { loadBinding } from './native/load.js';
 import type { NativeDevice, NativeDeviceEvent, NativeQueueState } from './native/binding.js';
+import { makeDirectories, overlayError } from './overlay/index.js';
 import { compilePolicy } from './policy/compile.js';
 import { HeldPolicy } from './policy/held-policy.js';
 import type { Policy } from './policy/rules.js';
@@ -457,13 +458,16 @@ function deviceConfig(options: ParsedOptions): Uint8Array {
 function createDevice(options: ParsedOptions, now: Date, onEvent: (event: NativeDeviceEvent) => void): NativeDevice {
   const { config, policy, stateFile, ...device } = options;
   const binding = loadBinding();
+  const { overlay } = device;
+  if (overlay !== undefined) makeDirectories(overlay);
   const state = stateFile === undefined ? undefined : openStateFile(stateFile, device.sharedDir);
   try {
     const rules = { policy: policy?.nativeAt(now) };
     const flat = { ...device, sessionFd: state?.number ?? -1, ...nativeShareOptions(config), ...rules };
     return binding.createDevice(flat, onEvent);
   } catch (error) {
-    throw shareError(fromNative(error, device.sharedDir), device.sharedDir);
+    const failed = fromNative(error, device.sharedDir);
+    throw shareError(overlay === undefined ? failed : overlayError(failed, overlay.upper), device.sharedDir);
   } finally {
     // The device has one of its own, which keeps the lock.
     state?.close();

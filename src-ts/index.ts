@@ -64,6 +64,7 @@ export {
   type UmaskRule,
   type Weekday,
 } from './policy/index.js';
+export { overlay, Overlay, type OverlayChange, type OverlayOptions } from './overlay/index.js';
 export type { QueueSetup, QueueState } from './queue-setup.js';
 export type { BackendStats, LatencyClass, OperationLatency, OperationStats } from './stats.js';
 export { VirtioFsError, type VirtioFsErrorCode, type VirtioFsErrorDetails } from './errors.js';

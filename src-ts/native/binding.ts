@@ -216,12 +216,35 @@ export interface NativeSyscallRow {
   readonly conditional: boolean;
 }
 
+/** Where what a guest does goes, in place of the share. */
+export interface NativeOverlay {
+  readonly upper: string;
+  /** On the same file system as the upper directory. */
+  readonly work: string;
+}
+
+/** What is to be done with an upper directory. */
+export interface NativeOverlayWork extends NativeOverlay {
+  readonly lower: string;
+  readonly action: 'list' | 'apply' | 'discard';
+  /** Below the share; of `list`: none. */
+  readonly paths: readonly string[];
+}
+
+export interface NativeOverlayChange {
+  readonly path: string;
+  readonly kind: 'added' | 'modified' | 'replaced' | 'removed';
+  readonly type: 'file' | 'directory' | 'symlink' | 'special';
+}
+
 /** Normalised options. Every field is present. */
 export interface NativeDeviceOptions extends NativeShareOptions {
   /** 1 to 36 bytes of UTF-8. */
   readonly tag: string;
   /** Directory to share, opened at construction; the path is not used again. */
   readonly sharedDir: string;
+  /** Undefined: the guest writes into the share. */
+  readonly overlay: NativeOverlay | undefined;
   /** A file that is locked and nobody else's, in which the session is kept for the next process; -1: it is not kept. */
   readonly sessionFd: number;
   /** Number of request queues, 1 to 255. */
@@ -423,6 +446,9 @@ export interface NativeBinding {
 
   createDirtyLog(): NativeDirtyLog;
 
+  /** The changes, by path; of `apply` and `discard` none. Rejects with EBUSY if a device uses the upper directory. */
+  overlayWork(work: NativeOverlayWork): Promise<NativeOverlayChange[]>;
+
   createDevice(options: NativeDeviceOptions, onEvent: (event: NativeDeviceEvent) => void): NativeDevice;
 
   /** Calls back when `fd` is readable (or its peer hung up). The fd is not duplicated. */
@@ -493,4 +519,4 @@ export interface NativeBinding {
 }
 
 /** The value of `NativeBinding.contract` that this TypeScript needs. */
-export const NATIVE_CONTRACT = 3;
+export const NATIVE_CONTRACT = 4;

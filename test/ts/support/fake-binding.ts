@@ -225,7 +225,7 @@ export class FakeDevice implements NativeDevice {
 }
 
 export class FakeBinding implements NativeBinding {
-  readonly contract = 3;
+  readonly contract = 4;
   readonly sanitizer = '';
   readonly fds = new FakeFds();
   readonly sockets = new FakeSockets(this.fds);
@@ -255,6 +255,10 @@ export class FakeBinding implements NativeBinding {
 
   memoryBorrow(): NativeMemory {
     return this.#memory([]);
+  }
+
+  overlayWork(): Promise<never> {
+    throw new Error('no test of ours uses it');
   }
 
   createDevice(options: NativeDeviceOptions, onEvent: (event: NativeDeviceEvent) => void): NativeDevice {
