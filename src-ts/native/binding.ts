@@ -13,6 +13,7 @@
  *   that registered them.
  * - Nothing here validates for the user: options.ts and the classes do, before the call.
  */
+import type { NativeOverlay, NativeOverlayChange, NativeOverlayWork } from './overlay.js';
 import type { NativePolicy } from './policy.js';
 
 export type { NativeLimits, NativePattern, NativePolicy, NativeRule } from './policy.js';
@@ -214,27 +215,6 @@ export interface NativeSyscallRow {
   readonly verdict: 'allow' | 'refuse' | 'missing';
   /** It holds for some arguments only. */
   readonly conditional: boolean;
-}
-
-/** Where what a guest does goes, in place of the share. */
-export interface NativeOverlay {
-  readonly upper: string;
-  /** On the same file system as the upper directory. */
-  readonly work: string;
-}
-
-/** What is to be done with an upper directory. */
-export interface NativeOverlayWork extends NativeOverlay {
-  readonly lower: string;
-  readonly action: 'list' | 'apply' | 'discard';
-  /** Below the share; of `list`: none. */
-  readonly paths: readonly string[];
-}
-
-export interface NativeOverlayChange {
-  readonly path: string;
-  readonly kind: 'added' | 'modified' | 'replaced' | 'removed';
-  readonly type: 'file' | 'directory' | 'symlink' | 'special';
 }
 
 /** Normalised options. Every field is present. */
@@ -446,9 +426,7 @@ export interface NativeBinding {
 
   createDirtyLog(): NativeDirtyLog;
 
-  /** The changes, by path; of `apply` and `discard` none. Rejects with EBUSY if a device uses the upper directory. */
   overlayWork(work: NativeOverlayWork): Promise<NativeOverlayChange[]>;
-
   createDevice(options: NativeDeviceOptions, onEvent: (event: NativeDeviceEvent) => void): NativeDevice;
 
   /** Calls back when `fd` is readable (or its peer hung up). The fd is not duplicated. */

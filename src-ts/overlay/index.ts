@@ -7,7 +7,7 @@ import path = require('node:path');
 import { VirtioFsError, fromNative } from '../errors.js';
 import { didYouMean } from '../closest.js';
 import { loadBinding } from '../native/load.js';
-import type { NativeOverlay, NativeOverlayWork } from '../native/binding.js';
+import type { NativeOverlay, NativeOverlayWork } from '../native/overlay.js';
 
 /** Options of `overlay`. */
 export interface OverlayOptions {

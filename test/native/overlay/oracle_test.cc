@@ -59,7 +59,7 @@ class OverlayOracleTest : public OverlayTest {
     };
     const auto path = [&] {
       std::string made = pick({"a", "b", "c", "f", "s", "n"});
-      for (unsigned depth = random() % 3; depth > 0; --depth) made += "/" + pick({"a", "b", "c", "f", "n"});
+      for (auto depth = random() % 3; depth > 0; --depth) made += "/" + pick({"a", "b", "c", "f", "n"});
       return made;
     };
     const std::string one = path();
