@@ -4,6 +4,7 @@ import { VirtioFsError, fromNative, native } from './errors.js';
 import { loadBinding } from './native/load.js';
 import type { NativeDevice, NativeDeviceEvent } from './native/binding.js';
 import type { Observer } from './observe/observer.js';
+import { makeDirectories, overlayError } from './overlay/index.js';
 import { compilePolicy } from './policy/compile.js';
 import { TAG_BYTES_MAX, type ParsedOptions } from './options.js';
 import { capabilityNames } from './sandbox/capabilities.js';
@@ -29,6 +30,8 @@ export function createDevice(
   // Paths are the policy's knowledge. One without a rule forbids nothing.
   const policy = given ?? (audit === undefined ? undefined : compilePolicy({ rules: [], lasting: true }));
   const binding = loadBinding();
+  const { overlay } = device;
+  if (overlay !== undefined) makeDirectories(overlay);
   const state = stateFile === undefined ? undefined : openStateFile(stateFile, device.sharedDir);
   try {
     const rules = { policy: policy?.nativeAt(now), awaitsHandlers: policy?.handlers === 'attached' };
@@ -41,7 +44,8 @@ export function createDevice(
     };
     return binding.createDevice(flat, onEvent);
   } catch (error) {
-    throw shareError(fromNative(error, device.sharedDir), device.sharedDir);
+    const failed = fromNative(error, device.sharedDir);
+    throw shareError(overlay === undefined ? failed : overlayError(failed, overlay.upper), device.sharedDir);
   } finally {
     // The device has one of its own, which keeps the lock.
     state?.close();

@@ -74,6 +74,16 @@ export const ERRORS = {
     title: 'Share root cannot be opened',
     meaning: 'The directory to share cannot be opened; `errno` says why.',
   },
+  ERR_VIRTIOFS_OVERLAY_IN_USE: {
+    title: 'Overlay is in use',
+    meaning:
+      'The upper directory of an overlay belongs to a backend that is open. Close it before `apply`, `discard` or another backend.',
+  },
+  ERR_VIRTIOFS_OVERLAY_UNFIT: {
+    title: 'Overlay cannot be kept there',
+    meaning:
+      'The upper and the work directory must be on one file system (EXDEV), which has whiteouts, renaming that leaves one, and extended attributes (EOPNOTSUPP).',
+  },
   ERR_VIRTIOFS_STATE_FILE_IN_USE: {
     title: 'State file is in use',
     meaning: 'Another process keeps its session in the file given as `stateFile` or by `--state-file`.',

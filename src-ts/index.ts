@@ -70,6 +70,7 @@ export { FuseError, attachHandlers, handlers } from './policy/index.js';
 export type { AttachOptions, AttachedHandlers, HandlerErrorEvent, HandlerOptions, HandlerSet } from './policy/index.js';
 export type { HandledOperation, Handler, HandlerRequest, Handlers, Next } from './policy/index.js';
 export type { OperationParameters, OperationReplies, RequestChanges, RequestContext } from './policy/index.js';
+export { overlay, Overlay, type OverlayChange, type OverlayOptions } from './overlay/index.js';
 export type { QueueSetup, QueueState } from './queue-setup.js';
 export type { BackendStats, LatencyClass, OperationLatency, OperationStats } from './stats.js';
 export { VirtioFsError, type VirtioFsErrorCode, type VirtioFsErrorDetails } from './errors.js';

@@ -3,11 +3,13 @@
  * the classes check nothing again.
  */
 import { resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { VirtioFsError } from './errors.js';
 import { didYouMean } from './closest.js';
 import { givenKeys, parseConfig, type Config, type ConfigObject } from './config/index.js';
 import type { NativeConfinement } from './native/binding.js';
 import { parseAudit, type AuditOptions, type ParsedAudit } from './observe/options.js';
+import { Overlay } from './overlay/index.js';
 import { compilePolicy, type CompiledPolicy } from './policy/compile.js';
 import type { Policy } from './policy/rules.js';
 import { parseConfinement, type ConfineThreadsOptions } from './sandbox/confinement.js';
@@ -16,8 +18,11 @@ import { parseConfinement, type ConfineThreadsOptions } from './sandbox/confinem
 export interface FsBackendOptions {
   /** The name under which the guest mounts the share: 1 to 36 bytes of UTF-8, no NUL, no newline. */
   readonly tag: string;
-  /** The directory to share; resolved against the current directory and opened at construction. */
-  readonly sharedDir: string;
+  /**
+   * The directory to share; resolved against the current directory and opened at construction. Or an `overlay`: the
+   * directory stays as it is, and what the guest does goes to another.
+   */
+  readonly sharedDir: string | Overlay;
   /** crosvm's key=value string or an object; docs/config.md. */
   readonly config?: string | ConfigObject;
   /** Number of request queues, 1 to 255; default 1. Linux guests use more than one since 6.10. */
@@ -54,6 +59,7 @@ export interface ParsedOptions {
   readonly tag: string;
   /** Absolute. */
   readonly sharedDir: string;
+  readonly overlay: Overlay | undefined;
   readonly config: Config;
   readonly requestQueues: number;
   readonly poolThreads: number;
@@ -103,12 +109,15 @@ export function parseOptions(options: unknown): ParsedOptions {
   const { tag, sharedDir, requestQueues = 1, poolThreads = 4, pollUs = 0, measureLatency = false } = given;
   const { stateFile, confineThreads } = given;
   const withoutPolicy = parseConfig(given['config']);
+  const over = sharedDir instanceof Overlay ? sharedDir : undefined;
   const policy =
     given['policy'] === undefined ? undefined : compilePolicy(given['policy'], withoutPolicy.asciiCasefold);
   const config = policy === undefined ? withoutPolicy : withIdMap(given['config'], policy);
+  if (over !== undefined) checkOverlay(config, stateFile);
   return {
     tag: parseTag(tag),
-    sharedDir: parsePath('sharedDir', sharedDir, 'the path of a directory'),
+    sharedDir: over?.lower ?? parsePath('sharedDir', sharedDir, 'the path of a directory'),
+    overlay: over,
     config,
     requestQueues: parseCount('requestQueues', requestQueues, 1, 255),
     poolThreads: parseCount('poolThreads', poolThreads, 1, 64),
@@ -119,6 +128,36 @@ export function parseOptions(options: unknown): ParsedOptions {
     policy,
     audit: given['audit'] === undefined ? undefined : parseAudit(given['audit']),
   };
+}
+
+/** What an overlay does without, as the configuration has it. */
+const WITHOUT_OVERLAY = {
+  readOnly: false,
+  writeback: false,
+  posixLocks: false,
+  flock: false,
+  asciiCasefold: false,
+  openAtomic: false,
+  chromeosTmpfile: false,
+  zeroMessageOpen: false,
+  overrideStat: false,
+  rewriteSecurityXattrs: false,
+  xattrmap: [],
+  ugidMap: [],
+  maxDynamicPerm: 0,
+  maxDynamicXattr: 0,
+  inodeFileHandles: 'never',
+} as const satisfies Partial<Config>;
+
+function checkOverlay(config: Config, stateFile: unknown): void {
+  for (const [name, value] of Object.entries(WITHOUT_OVERLAY)) {
+    if (isDeepStrictEqual(config[name as keyof typeof WITHOUT_OVERLAY], value)) continue;
+    const detail = `"${name}" of the configuration and an overlay do not go together`;
+    throw new VirtioFsError('ERR_VIRTIOFS_CONFIG_CONFLICT', { detail });
+  }
+  if (stateFile === undefined) return;
+  const detail = '"stateFile" and an overlay do not go together';
+  throw new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail });
 }
 
 /** A policy's map of ids is the configuration's by another name; two would contradict each other. */

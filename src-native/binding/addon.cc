@@ -6,6 +6,7 @@
 #include "binding/environment.h"
 #include "binding/handlers_object.h"
 #include "binding/memory_object.h"
+#include "binding/overlay_functions.h"
 #include "binding/sandbox_functions.h"
 #include "binding/socket_functions.h"
 #include "binding/tables.h"
@@ -51,6 +52,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("attachHandlers", Napi::Function::New<attach_handlers>(env, "attachHandlers"));
   exports.Set("watch", Napi::Function::New<watch>(env, "watch"));
   define_socket_functions(env, exports);
+  define_overlay_functions(env, exports);
   define_sandbox_functions(env, exports);
   define_tables(env, exports);
   return exports;

@@ -430,7 +430,7 @@ Napi::Value DeviceObject::resumed(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!usable(env)) return env.Undefined();
   using Found = passthrough::SessionFile::Found;
-  const passthrough::Resumed& resumed = device_->resumed();
+  const passthrough::Resumed resumed = device_->resumed();
   const char* const found = resumed.found == Found::kSession    ? "session"
                             : resumed.found == Found::kUnusable ? "unusable"
                                                                 : "nothing";

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "binding/given.h"
+#include "binding/overlay_functions.h"
 #include "binding/policy_options.h"
 #include "binding/sandbox_functions.h"
 
@@ -97,6 +98,9 @@ device::DeviceOptions device_options_from(const Napi::Object& object) {
       watched.operations |= std::uint64_t{1} << fuse::slot_of_opcode(opcode);
     }
     options.tap = watched;
+  }
+  if (const Napi::Value over = object.Get("overlay"); over.IsObject()) {
+    options.overlay = overlay_from(over.As<Napi::Object>());
   }
   pt::PassthroughOptions& share = options.share;
   share.root = given.text("sharedDir");

@@ -35,21 +35,30 @@ std::unique_ptr<RequestTap> tap_of(const DeviceOptions& options, policy::PolicyF
 }  // namespace
 
 Result<std::unique_ptr<Device>> Device::create(const DeviceOptions& options, DeviceObserver& observer) {
-  VFS_TRY(auto fs, passthrough::PassthroughFs::create(options.share));
-  VFS_TRY(auto confinement, sandbox::ThreadConfinement::prepare(options.confinement, options.share.root));
-  return std::unique_ptr<Device>(new Device(options, std::move(fs), std::move(confinement), observer));
+  Share share;
+  std::vector<std::string> directories{options.share.root};
+  if (options.overlay.has_value()) {
+    VFS_TRY(share.overlay, overlay::OverlayFs::create(options.share, *options.overlay));
+    directories.push_back(options.overlay->upper);
+    directories.push_back(options.overlay->work);
+  } else {
+    VFS_TRY(share.fs, passthrough::PassthroughFs::create(options.share));
+  }
+  VFS_TRY(auto confinement, sandbox::ThreadConfinement::prepare(options.confinement, directories));
+  return std::unique_ptr<Device>(new Device(options, std::move(share), std::move(confinement), observer));
 }
 
-Device::Device(const DeviceOptions& options, std::unique_ptr<passthrough::PassthroughFs> fs,
-               sandbox::ThreadConfinement confinement, DeviceObserver& observer)
+Device::Device(const DeviceOptions& options, Share share, sandbox::ThreadConfinement confinement,
+               DeviceObserver& observer)
     : tag_(options.tag),
       poll_max_(options.poll_max),
       observer_(observer),
-      fs_(std::move(fs)),
+      fs_(std::move(share.fs)),
+      overlay_(std::move(share.overlay)),
       confinement_(std::move(confinement)),
-      policy_(policy_over(*fs_, options)),
+      policy_(policy_over(this->share(), options)),
       tap_(tap_of(options, policy_.get(), observer)),
-      server_(policy_ != nullptr ? static_cast<fuse::FileSystem&>(*policy_) : *fs_,
+      server_(policy_ != nullptr ? static_cast<fuse::FileSystem&>(*policy_) : this->share(),
               fuse::ServerOptions{.write_bytes_max = options.write_bytes_max,
                                   .read_only = options.share.read_only,
                                   .measure_latency = options.measure_latency}),
@@ -58,7 +67,8 @@ Device::Device(const DeviceOptions& options, std::unique_ptr<passthrough::Passth
       interceptor_(make_interceptor(options)) {
   server_.set_canceller(&interrupts_);
   server_.set_tap(tap_.get());
-  fs_->set_unparker(&lot_);
+  // With an overlay the guest keeps its locks to itself.
+  if (fs_ != nullptr) fs_->set_unparker(&lot_);
   server_.resume_session();
 }
 
@@ -152,7 +162,8 @@ bool Device::set_policy(const policy::PolicySource& policy) {
 }
 
 DeviceStats Device::stats() const {
-  DeviceStats stats{ended_, fs_->inode_count(), fs_->handle_count()};
+  DeviceStats stats{ended_, fs_ != nullptr ? fs_->inode_count() : overlay_->inode_count(),
+                    fs_ != nullptr ? fs_->handle_count() : overlay_->handle_count()};
   if (tap_ != nullptr) stats.records_lost = tap_->lost();
   pool_.add_to(stats.counters);
   lot_.add_to(stats.counters);

@@ -18,6 +18,7 @@
 #include "device/request_tap.h"
 #include "device/thread_pool.h"
 #include "device/worker.h"
+#include "overlay/overlay_fs.h"
 #include "passthrough/passthrough_fs.h"
 #include "policy/policy_fs.h"
 #include "sandbox/thread_confinement.h"
@@ -32,6 +33,8 @@ struct DeviceOptions {
   bool measure_latency = false;
   std::chrono::microseconds poll_max{0};  // see Worker::Setup
   passthrough::PassthroughOptions share;
+  // The share stays as it is, and what the guest does goes to another directory.
+  std::optional<overlay::OverlayOptions> overlay = std::nullopt;
   sandbox::ConfinementOptions confinement;  // of the threads; a pumped queue has none
   // What the guest may see and do. Without one nothing is asked, and none can be given later.
   std::optional<policy::PolicySource> policy = std::nullopt;
@@ -84,7 +87,7 @@ class Interrupts final : public fuse::Canceller {
 
 class Device {
  public:
-  // Errors: of opening the share. `observer` outlives the device.
+  // Errors: of opening the share; of an overlay, see OverlayFs::create. `observer` outlives the device.
   static Result<std::unique_ptr<Device>> create(const DeviceOptions& options, DeviceObserver& observer);
   ~Device();
 
@@ -119,26 +122,32 @@ class Device {
 
   // See fuse::Server::end_session.
   void end_session() { server_.end_session(); }
-  const passthrough::Resumed& resumed() const { return fs_->resumed(); }
+  passthrough::Resumed resumed() const { return fs_ != nullptr ? fs_->resumed() : passthrough::Resumed{}; }
   DeviceStats stats() const;
-  std::vector<int> keep_fds() const { return fs_->keep_fds(); }
+  std::vector<int> keep_fds() const { return fs_ != nullptr ? fs_->keep_fds() : overlay_->keep_fds(); }
   // Of its threads; 0: Landlock was not asked for, or the kernel has none.
   int landlock_version() const { return confinement_.landlock_version(); }
   // Stops and reaps everything. Idempotent.
   void close();
 
  private:
-  Device(const DeviceOptions& options, std::unique_ptr<passthrough::PassthroughFs> fs,
-         sandbox::ThreadConfinement confinement, DeviceObserver& observer);
+  // What the share is served by: the one or the other.
+  struct Share {
+    std::unique_ptr<passthrough::PassthroughFs> fs;
+    std::unique_ptr<overlay::OverlayFs> overlay;
+  };
+  Device(const DeviceOptions& options, Share share, sandbox::ThreadConfinement confinement, DeviceObserver& observer);
+  fuse::FileSystem& share() const { return fs_ != nullptr ? static_cast<fuse::FileSystem&>(*fs_) : *overlay_; }
   PrepareThread prepare_thread() const;
   std::shared_ptr<Interceptor> make_interceptor(const DeviceOptions& options);
 
   const std::string tag_;
   const std::chrono::microseconds poll_max_;
   DeviceObserver& observer_;
-  std::unique_ptr<passthrough::PassthroughFs> fs_;
+  const std::unique_ptr<passthrough::PassthroughFs> fs_;  // null: the share has an overlay
+  const std::unique_ptr<overlay::OverlayFs> overlay_;     // null: it has none
   const sandbox::ThreadConfinement confinement_;
-  const std::unique_ptr<policy::PolicyFs> policy_;  // null: the guest talks to fs_ itself
+  const std::unique_ptr<policy::PolicyFs> policy_;  // null: the guest talks to the share itself
   const std::unique_ptr<RequestTap> tap_;           // null: nobody watches
   fuse::Server server_;
   ThreadPool pool_;

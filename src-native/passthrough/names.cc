@@ -84,6 +84,18 @@ Result<Anchor> PassthroughFs::anchor_for(UniqueFd fd, FdBudget::Token token, con
   return Anchor{std::move(fd), std::move(token), nullptr};
 }
 
+Result<PassthroughFs::HostObject> PassthroughFs::object(std::uint64_t node) const {
+  VFS_TRY(auto inode, inodes_.get(node));
+  VFS_TRY(auto fd, inode->path_fd());
+  return HostObject{std::move(inode), std::move(fd)};
+}
+
+Result<std::uint64_t> PassthroughFs::hold(const fuse::Call& call, UniqueFd path_fd) {
+  VFS_TRY(auto token, budget_.take());
+  VFS_TRY(const auto found, adopt(call, std::move(path_fd), std::move(token), nullptr));
+  return found.inode->id();
+}
+
 Result<abi::EntryOut> PassthroughFs::lookup(const fuse::Call& call, const fuse::Name& name) {
   VFS_TRY(const Directory directory, directory_of(call.nodeid));
   VFS_TRY(const HostName called, host_name(directory, name));

@@ -159,6 +159,16 @@ class PassthroughFs final : public fuse::FileSystem {
     return fds;
   }
   const Resumed& resumed() const { return resumed_; }
+  // For a file system that stands on this one: an O_PATH descriptor of what a node is, good as long as the result is.
+  // EBADF: there is no such node.
+  struct HostObject {
+    std::shared_ptr<Inode> inode;
+    PathFd fd;
+  };
+  Result<HostObject> object(std::uint64_t node) const;
+  const ProcFd& proc() const { return proc_; }
+  // The node of what an O_PATH descriptor holds, which counts as one lookup.
+  Result<std::uint64_t> hold(const fuse::Call& call, UniqueFd path_fd);
   // Whether the guest has left it to us to take setuid and setgid bits away.
   static bool kills_priv(const fuse::Call& call) { return call.negotiated.has(abi::init_flag::kHandleKillprivV2); }
 

@@ -34,7 +34,7 @@ sys::LandlockRuleset handled_by(int version) {
 
 }  // namespace
 
-Result<Landlock> prepare_landlock(const char* share) {
+Result<Landlock> prepare_landlock(const std::vector<std::string>& directories) {
   const auto version = sys::landlock_version();
   if (!version.ok()) {
     const bool absent = version.error() == Errno(ENOSYS) || version.error() == Errno(EOPNOTSUPP);
@@ -44,9 +44,11 @@ Result<Landlock> prepare_landlock(const char* share) {
   if (version.value() < kVersionMin) return Landlock{};
   const sys::LandlockRuleset handled = handled_by(version.value());
   VFS_TRY(auto ruleset, sys::landlock_ruleset(handled));
-  VFS_TRY(const auto directory, sys::openat(AT_FDCWD, share, O_PATH | O_DIRECTORY));
-  // A guest runs its programs itself, and devices are never opened.
-  VFS_CHECK(sys::landlock_allow_below(ruleset.get(), directory.get(), handled.files & ~kExecute & ~kIoctlDevice));
+  for (const std::string& path : directories) {
+    VFS_TRY(const auto directory, sys::openat(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY));
+    // A guest runs its programs itself, and devices are never opened.
+    VFS_CHECK(sys::landlock_allow_below(ruleset.get(), directory.get(), handled.files & ~kExecute & ~kIoctlDevice));
+  }
   return Landlock{version.value(), std::move(ruleset)};
 }
 

@@ -2,6 +2,9 @@
 // calling thread and those that it starts.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -14,8 +17,8 @@ struct Landlock {
   UniqueFd ruleset;
 };
 
-// Prepares the rules for the share at this path. A kernel without Landlock is no error.
-Result<Landlock> prepare_landlock(const char* share);
+// Prepares the rules for what lies below these paths. A kernel without Landlock is no error.
+Result<Landlock> prepare_landlock(const std::vector<std::string>& directories);
 
 // Needs no_new_privileges, or CAP_SYS_ADMIN.
 Status restrict_to_share(const Landlock& landlock);

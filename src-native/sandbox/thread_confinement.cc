@@ -8,11 +8,12 @@
 
 namespace vfs::sandbox {
 
-Result<ThreadConfinement> ThreadConfinement::prepare(const ConfinementOptions& options, const std::string& share) {
+Result<ThreadConfinement> ThreadConfinement::prepare(const ConfinementOptions& options,
+                                                     const std::vector<std::string>& directories) {
   ThreadConfinement confinement;
   confinement.options_ = options;
   if (options.landlock) {
-    VFS_TRY(confinement.landlock_, prepare_landlock(share.c_str()));
+    VFS_TRY(confinement.landlock_, prepare_landlock(directories));
   }
   if (options.filter.has_value()) confinement.program_ = filter_program(worker_calls(), *options.filter);
   return confinement;

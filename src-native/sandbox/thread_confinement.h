@@ -26,8 +26,9 @@ struct ConfinementOptions {
 
 class ThreadConfinement {
  public:
-  // `share`: the path outside of which Landlock opens nothing.
-  static Result<ThreadConfinement> prepare(const ConfinementOptions& options, const std::string& share);
+  // `directories`: the paths outside of which Landlock opens nothing.
+  static Result<ThreadConfinement> prepare(const ConfinementOptions& options,
+                                           const std::vector<std::string>& directories);
 
   // Confines the calling thread, unless the thread that started it was confined: then it is so already, and the kernel
   // allows only so many layers. An error leaves a thread that must not serve.

@@ -14,6 +14,7 @@
  * - Nothing here validates for the user: options.ts and the classes do, before the call.
  */
 import type { NativeHandlerEvent, NativeHandlers } from './handlers.js';
+import type { NativeOverlay, NativeOverlayChange, NativeOverlayWork } from './overlay.js';
 import type { NativePolicy } from './policy.js';
 import type { NativeConfinement, NativeLaunchOptions, NativeLaunched, NativeSyscallRow } from './sandbox.js';
 import type { NativeViolation } from './sandbox.js';
@@ -180,6 +181,8 @@ export interface NativeDeviceOptions extends NativeShareOptions {
   readonly tag: string;
   /** Directory to share, opened at construction; the path is not used again. */
   readonly sharedDir: string;
+  /** Undefined: the guest writes into the share. */
+  readonly overlay: NativeOverlay | undefined;
   /** A file that is locked and nobody else's, in which the session is kept for the next process; -1: it is not kept. */
   readonly sessionFd: number;
   /** Number of request queues, 1 to 255. */
@@ -405,6 +408,7 @@ export interface NativeBinding {
 
   createDirtyLog(): NativeDirtyLog;
 
+  overlayWork(work: NativeOverlayWork): Promise<NativeOverlayChange[]>;
   createDevice(options: NativeDeviceOptions, onEvent: (event: NativeDeviceEvent) => void): NativeDevice;
 
   /**

@@ -24,7 +24,7 @@ int filters() { return static_cast<int>(::prctl(PR_GET_SECCOMP)); }
 
 TEST(ThreadConfinement, a_thread_gives_up_what_it_was_told_to_and_no_other_does) {
   const test::TempDir share;
-  const auto confinement = ThreadConfinement::prepare(all(), share.path());
+  const auto confinement = ThreadConfinement::prepare(all(), {share.path()});
   ASSERT_TRUE(confinement.ok());
   std::thread([&] {
     ASSERT_TRUE(confinement.value().apply().ok());
@@ -39,7 +39,7 @@ TEST(ThreadConfinement, a_thread_gives_up_what_it_was_told_to_and_no_other_does)
 
 TEST(ThreadConfinement, threads_that_confined_ones_start_have_it_already_and_pile_nothing_up) {
   const test::TempDir share;
-  const auto confinement = ThreadConfinement::prepare(all(), share.path());
+  const auto confinement = ThreadConfinement::prepare(all(), {share.path()});
   ASSERT_TRUE(confinement.ok());
   // Deeper than the kernel lets Landlock be nested (16).
   int depth = 0;
@@ -56,7 +56,7 @@ TEST(ThreadConfinement, threads_that_confined_ones_start_have_it_already_and_pil
 }
 
 TEST(ThreadConfinement, without_options_nothing_happens) {
-  const auto confinement = ThreadConfinement::prepare({}, "/");
+  const auto confinement = ThreadConfinement::prepare({}, {"/"});
   ASSERT_TRUE(confinement.ok());
   ASSERT_TRUE(confinement.value().apply().ok());
   EXPECT_EQ(::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0);
@@ -65,7 +65,7 @@ TEST(ThreadConfinement, without_options_nothing_happens) {
 TEST(ThreadConfinement, a_share_that_is_not_there_is_an_error) {
   const auto version = sys::landlock_version();
   if (!version.ok() || version.value() < 2) GTEST_SKIP() << "the kernel has no Landlock";
-  EXPECT_EQ(ThreadConfinement::prepare(all(), "/nonexistent").error(), Errno(ENOENT));
+  EXPECT_EQ(ThreadConfinement::prepare(all(), {"/nonexistent"}).error(), Errno(ENOENT));
 }
 
 TEST(ThreadConfinement, each_call_that_fails_leaves_a_thread_that_must_not_serve) {
@@ -75,7 +75,7 @@ TEST(ThreadConfinement, each_call_that_fails_leaves_a_thread_that_must_not_serve
     ASSERT_LT(nth, 200U);
     bool reached = false;
     std::thread([&] {
-      const auto confinement = ThreadConfinement::prepare(all(), share.path());
+      const auto confinement = ThreadConfinement::prepare(all(), {share.path()});
       ASSERT_TRUE(confinement.ok());
       sys::fault_injection::fail_call(nth, EIO);
       const Status applied = confinement.value().apply();
@@ -97,7 +97,7 @@ TEST(ThreadConfinement, preparing_fails_with_the_kernel_and_leaves_no_descriptor
   test::fault_loop(
       EIO, [] {},
       [&] {
-        const auto prepared = ThreadConfinement::prepare(all(), share.path());
+        const auto prepared = ThreadConfinement::prepare(all(), {share.path()});
         EXPECT_EQ(prepared.ok(), !sys::fault_injection::triggered());
       });
 }

@@ -272,6 +272,10 @@ export class FakeBinding implements NativeBinding {
     return this.#memory([]);
   }
 
+  overlayWork(): Promise<never> {
+    throw new Error('no test of ours uses it');
+  }
+
   createDevice(options: NativeDeviceOptions, onEvent: (event: NativeDeviceEvent) => void): NativeDevice {
     if (this.failDevice !== undefined) throw this.failDevice;
     const device = new FakeDevice(options, onEvent);
