@@ -2,7 +2,7 @@
  * overlay(): copy-on-write. The guest sees a directory as it is, and what it changes goes to another one, in the format of
  * the kernel's overlayfs; afterwards the host looks at the changes and applies or discards them. docs/overlay.md.
  */
-import { mkdirSync, realpathSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import path = require('node:path');
 import { VirtioFsError, fromNative } from '../errors.js';
 import { didYouMean } from '../closest.js';
@@ -11,7 +11,7 @@ import type { NativeOverlay, NativeOverlayWork } from '../native/overlay.js';
 
 /** Options of `overlay`. */
 export interface OverlayOptions {
-  /** The directory for what the guest does; made if it is missing. */
+  /** The directory for what the guest does; if it is missing, it is made with the owner and mode of `lower`. */
   readonly upper: string;
   /** The directory that the guest starts from; nothing is written there until `apply`. */
   readonly lower: string;
@@ -136,13 +136,9 @@ function checkPath(given: unknown): string {
 
 /** Makes what is missing, and sees that no directory is inside another. Throws ERR_VIRTIOFS_OPTION_INVALID, …_SYSTEM. */
 export function makeDirectories({ upper, lower, work }: NativeOverlay & { readonly lower: string }): void {
-  for (const directory of [upper, work]) {
-    try {
-      mkdirSync(directory, { recursive: true, mode: 0o755 });
-    } catch (error) {
-      throw fromNative(error, directory);
-    }
-  }
+  // What is being copied has the permissions of the file already, but not yet those of the directories around it.
+  make(work, 0o700);
+  if (make(upper, 0o700)) beLike(lower, upper);
   const real = Object.entries({ upper, lower, work }).map(([name, directory]) => [name, realPath(directory)] as const);
   for (const [name, directory] of real) {
     const around = real.find(([other, place]) => other !== name && `${directory}/`.startsWith(`${place}/`));
@@ -150,6 +146,28 @@ export function makeDirectories({ upper, lower, work }: NativeOverlay & { readon
     const detail = `"${name}" of the overlay (${directory}) is inside of "${around[0]}" (${around[1]})`;
     throw new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail });
   }
+}
+
+/** False: it was there. */
+function make(directory: string, mode: number): boolean {
+  try {
+    return mkdirSync(directory, { recursive: true, mode }) !== undefined;
+  } catch (error) {
+    throw fromNative(error, directory);
+  }
+}
+
+/** The root of the share is the upper directory, and shows its owner and mode. */
+function beLike(lower: string, upper: string): void {
+  // One that is not there is an error of whoever opens it.
+  const like = statSync(lower, { throwIfNoEntry: false });
+  if (like === undefined) return;
+  try {
+    chownSync(upper, like.uid, like.gid);
+  } catch {
+    // Only root may give files away. It belongs to who serves it then.
+  }
+  chmodSync(upper, like.mode & 0o7777);
 }
 
 /** Of a directory that is not there the error comes from who opens it. */

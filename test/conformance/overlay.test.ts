@@ -162,3 +162,11 @@ test('the kernel reads what a guest has written', async () => {
     execFileSync('umount', [mounted]);
   }
 });
+
+test('the root of a new overlay is like that of the share, and nobody else looks into where files are prepared', async () => {
+  fs.chmodSync(`${root}/share`, 0o1770);
+  await served(async (guest) => {
+    expect((await guest.stat('/')).mode & 0o7777).toBe(0o1770);
+  });
+  expect(fs.statSync(box.work).mode & 0o777).toBe(0o700);
+});
