@@ -119,7 +119,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     this.#config = deviceConfig(parsed);
     this.#lanes = Array.from({ length: this.maxQueueNum }, () => new Lane());
     const now = new Date();
-    this.#observer = Observer.for(parsed.tag, parsed.sharedDir, parsed.audit);
+    this.#observer = Observer.for(parsed);
     try {
       this.#device = createDevice(parsed, now, this.#observer, (event) => this.#onEvent(event));
     } catch (error) {

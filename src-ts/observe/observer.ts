@@ -11,6 +11,7 @@ import type { NativeTapOptions, NativeTapped, NativeTappedBatch } from '../nativ
 import { loadBinding } from '../native/load.js';
 import { AuditLog } from './audit-log.js';
 import { placesOf } from './described.js';
+import type { ParsedOptions } from '../options.js';
 import { checkAuditOutside, type ParsedAudit } from './options.js';
 
 /** A message of the channel `virtio-fs:request`. */
@@ -67,9 +68,13 @@ export class Observer {
   }
 
   /** Undefined: nobody wants to know. Throws what opening the audit log throws. */
-  static for(tag: string, sharedDir: string, audit: ParsedAudit | undefined): Observer | undefined {
-    if (audit !== undefined) checkAuditOutside(audit.file, sharedDir);
-    else if (!REQUEST.hasSubscribers && !REPLY.hasSubscribers) return undefined;
+  static for({ tag, sharedDir, overlay, audit }: ParsedOptions): Observer | undefined {
+    if (audit !== undefined) {
+      checkAuditOutside(audit.file, sharedDir);
+      if (overlay !== undefined) checkAuditOutside(audit.file, overlay.upper);
+    } else if (!REQUEST.hasSubscribers && !REPLY.hasSubscribers) {
+      return undefined;
+    }
     return new Observer(tag, audit);
   }
 

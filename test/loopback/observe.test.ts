@@ -4,7 +4,7 @@ import fs = require('node:fs');
 import os = require('node:os');
 import path = require('node:path');
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { FsBackend, type ReplyMessage, type RequestMessage } from 'virtio-fs';
+import { FsBackend, overlay, type ReplyMessage, type RequestMessage } from 'virtio-fs';
 import { LoopbackGuest } from 'virtio-fs/testing';
 
 let share: string;
@@ -144,6 +144,13 @@ describe('the audit log', () => {
     for (const bad of [{ file: path.join(share, 'a') }, { file, maxBytes: 1 }, { file, operations: ['OPEM'] }, {}]) {
       expect(make(bad)).toThrow(expect.objectContaining({ code: 'ERR_VIRTIOFS_OPTION_INVALID' }));
     }
+    const upper = path.join(logs, 'upper');
+    fs.mkdirSync(upper);
+    const sharedDir = overlay({ lower: share, upper });
+    const within = { file: path.join(upper, 'audit') };
+    expect(() => new FsBackend({ tag: 'seen', sharedDir, audit: within })).toThrow(
+      expect.objectContaining({ code: 'ERR_VIRTIOFS_OPTION_INVALID' }),
+    );
     expect(make({ file, maxByte: 1 })).toThrow(expect.objectContaining({ code: 'ERR_VIRTIOFS_OPTION_UNKNOWN' }));
     expect(make({ file: path.join(logs, 'no', 'audit') })).toThrow(
       expect.objectContaining({ code: 'ERR_VIRTIOFS_SYSTEM' }),

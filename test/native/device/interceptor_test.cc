@@ -1,0 +1,342 @@
+// Who decides about a request that handlers have: the first, and once; and what a reply would have given is taken back.
+#include "device/interceptor.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "policy/policy_fixture.h"
+#include "support/fake_file_system.h"
+#include "support/fuse_client.h"
+
+namespace vfs::device {
+namespace {
+
+using abi::Opcode;
+using test::FakeFileSystem;
+using test::FuseClient;
+using test::FuseRequest;
+using Kind = InterceptEvent::Kind;
+
+constexpr GuestAddress kRequestAt{0x1000};
+constexpr GuestAddress kReplyAt{0x10000};
+constexpr std::uint64_t kMemoryBytes = 1U << 20;
+
+// A request as a queue has it, served on the thread that says so.
+class Task final : public InterceptedTask, private CompletionSink {
+ public:
+  Task(fuse::Server& server, Interceptor& interceptor, const FuseRequest& request, std::uint32_t room = 4096)
+      : server_(server), interceptor_(interceptor), memory_(memory()) {
+    const std::vector<std::byte> bytes = request.bytes();
+    memory_->window({kRequestAt, static_cast<std::uint32_t>(bytes.size())}).value().copy_in(0, bytes);
+    in_ = {GuestRange{kRequestAt, static_cast<std::uint32_t>(bytes.size())}};
+    out_ = {GuestRange{kReplyAt, room}};
+    request_.start(
+        Chain(GuestReader(*memory_, in_, in_[0].length), GuestWriter(*memory_, out_, room), Completion(*this, {this})));
+    VFS_ASSERT(server_.receive(request_, counters_).has_value());
+  }
+
+  bool taken(bool pumped = false) { return interceptor_.take(*this, this, pumped, counters_); }
+  fuse::Request& intercepted() override { return request_; }
+  void serve_below() override {
+    if (before_serving) before_serving();
+    static_cast<void>(server_.serve(request_, true, counters_));
+  }
+  void replied(fuse::Request&) override { interceptor_.replied(*this); }
+
+  std::function<void()> before_serving;
+
+  // Waits for the answer; positive errno.
+  int error() {
+    std::unique_lock lock(mutex_);
+    answered_.wait(lock, [this] { return written_.has_value(); });
+    return -memory_->window({kReplyAt, sizeof(abi::OutHeader)}).value().load<abi::OutHeader>(0).error;
+  }
+  bool is_answered() {
+    const std::lock_guard lock(mutex_);
+    return written_.has_value();
+  }
+  std::uint32_t written() {
+    const std::lock_guard lock(mutex_);
+    return written_.value_or(0);
+  }
+  template <WireValue T>
+  T payload() {
+    return memory_->window({kReplyAt, sizeof(abi::OutHeader) + sizeof(T)}).value().load<T>(sizeof(abi::OutHeader));
+  }
+
+ private:
+  static std::shared_ptr<GuestMemory> memory() {
+    return GuestMemory::allocate({{GuestAddress{0}, kMemoryBytes, -1, 0}}).value();
+  }
+  void complete(CompletionToken, std::uint32_t written, bool) override {
+    const std::lock_guard lock(mutex_);
+    EXPECT_FALSE(written_.has_value());
+    written_ = written;
+    answered_.notify_all();
+  }
+
+  fuse::Server& server_;
+  Interceptor& interceptor_;
+  std::shared_ptr<GuestMemory> memory_;
+  std::array<GuestRange, 1> in_{};
+  std::array<GuestRange, 1> out_{};
+  fuse::Counters counters_;
+  fuse::Request request_;
+  std::mutex mutex_;
+  std::condition_variable answered_;
+  std::optional<std::uint32_t> written_;
+};
+
+class Observer final : public InterceptObserver {
+ public:
+  void events_waiting() override { ++told; }
+  std::atomic<int> told{0};
+};
+
+HandlerSetSource set_of(std::vector<Opcode> opcodes, std::chrono::milliseconds deadline = std::chrono::hours(1),
+                        Errno verdict = Errno(ETIMEDOUT)) {
+  HandlerSetSource set;
+  for (const Opcode opcode : opcodes) set.opcodes.push_back(static_cast<std::uint32_t>(opcode));
+  set.everywhere = true;
+  set.deadline = deadline;
+  set.verdict = verdict;
+  return set;
+}
+
+class InterceptorTest : public ::testing::Test {
+ protected:
+  InterceptorTest() {
+    client_.begin_session();
+    fs_.entry.nodeid = 7;
+    fs_.opened.fh = 42;
+    EXPECT_TRUE(interceptor_.attach(observer_).ok());
+  }
+
+  std::unique_ptr<Task> task(const FuseRequest& request) {
+    return std::make_unique<Task>(server_, interceptor_, request);
+  }
+  std::unique_ptr<Task> mkdir() {
+    FuseRequest request(Opcode::kMkdir);
+    return task(request.unique(99).with(abi::MkdirIn{0755, 0}).name("new"));
+  }
+  std::unique_ptr<Task> open() { return task(FuseRequest(Opcode::kOpen).unique(100).with(abi::OpenIn{0, 0})); }
+  void plan(HandlerSetSource set) { interceptor_.set_plan({.sets = {std::move(set)}}); }
+  std::uint64_t only_id() {
+    const auto events = interceptor_.take_events();
+    EXPECT_EQ(events.size(), 1U);
+    return events.at(0).id;
+  }
+
+  FakeFileSystem fs_;
+  policy::PolicyFs policy_{fs_, policy::PolicyOptions{.policy = {}}};
+  fuse::Server server_{policy_, fuse::ServerOptions{}};
+  FuseClient client_{server_};
+  int pumps_wanted_ = 0;
+  Interceptor interceptor_{server_, policy_,
+                           Interceptor::Setup{.data_bytes_max = 1U << 20,
+                                              .thread_name = "test",
+                                              .prepare_thread = [] { return ok_status(); },
+                                              .wants_pump = [this] { ++pumps_wanted_; }}};
+  Observer observer_;
+};
+
+TEST_F(InterceptorTest, only_operations_of_the_plan_are_covered) {
+  plan(set_of({Opcode::kOpen, Opcode::kForget, Opcode::kInit}));
+  const auto covers = [&](Opcode opcode) {
+    return interceptor_.covers(*fuse::find_op(static_cast<std::uint32_t>(opcode)));
+  };
+  EXPECT_TRUE(covers(Opcode::kOpen));
+  EXPECT_FALSE(covers(Opcode::kLookup));
+  // What nothing waits for, and the session itself, cannot be asked about.
+  EXPECT_FALSE(covers(Opcode::kForget));
+  EXPECT_FALSE(covers(Opcode::kInit));
+}
+
+TEST_F(InterceptorTest, paths_choose_and_a_name_may_be_a_directory) {
+  HandlerSetSource set = set_of({Opcode::kMkdir, Opcode::kUnlink, Opcode::kLookup});
+  set.everywhere = false;
+  set.patterns = {test::pattern("new/")};
+  plan(std::move(set));
+  auto asked = mkdir();
+  EXPECT_TRUE(asked->taken());
+  auto looked = task(FuseRequest(Opcode::kLookup).unique(3).name("new"));
+  EXPECT_TRUE(looked->taken());
+  auto removed = task(FuseRequest(Opcode::kUnlink).unique(4).name("new"));
+  EXPECT_FALSE(removed->taken());
+  auto other = task(FuseRequest(Opcode::kLookup).unique(5).name("old"));
+  EXPECT_FALSE(other->taken());
+  interceptor_.close();
+}
+
+TEST_F(InterceptorTest, passed_on_and_answered_as_the_file_system_says) {
+  plan(set_of({Opcode::kMkdir}));
+  auto request = mkdir();
+  ASSERT_TRUE(request->taken());
+  const auto events = interceptor_.take_events();
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0].places.at.path, "/new");
+  EXPECT_FALSE(request->is_answered());
+  ASSERT_TRUE(interceptor_.proceed(events[0].id, {}));
+  EXPECT_FALSE(request->is_answered());
+  const auto replies = interceptor_.take_events();
+  ASSERT_EQ(replies.size(), 1U);
+  EXPECT_EQ(replies[0].kind, Kind::kReply);
+  EXPECT_EQ(replies[0].payload.size(), sizeof(abi::EntryOut));
+  EXPECT_FALSE(interceptor_.proceed(events[0].id, {}));
+  ASSERT_TRUE(interceptor_.let_pass(events[0].id));
+  EXPECT_EQ(request->error(), 0);
+  EXPECT_EQ(request->payload<abi::EntryOut>().nodeid, 7U);
+  EXPECT_FALSE(interceptor_.let_pass(events[0].id));
+  EXPECT_EQ(interceptor_.size(), 0U);
+  EXPECT_EQ(fs_.count("forget"), 0U);
+}
+
+TEST_F(InterceptorTest, other_parameters_are_what_the_file_system_sees) {
+  plan(set_of({Opcode::kMkdir}));
+  auto request = mkdir();
+  ASSERT_TRUE(request->taken());
+  FuseRequest other(Opcode::kMkdir);
+  const std::vector<std::byte> whole = other.with(abi::MkdirIn{0700, 0}).name("other").bytes();
+  Interceptor::Changes changes;
+  changes.parameters = std::vector<std::byte>(whole.begin() + sizeof(abi::InHeader), whole.end());
+  ASSERT_TRUE(interceptor_.proceed(only_id(), std::move(changes)));
+  EXPECT_EQ(fs_.last().names, std::vector<std::string>{"other"});
+  EXPECT_EQ(fs_.last().as<abi::MkdirIn>().mode, 0700U);
+  interceptor_.close();
+}
+
+TEST_F(InterceptorTest, a_refusal_after_success_gives_handles_and_nodes_back) {
+  plan(set_of({Opcode::kOpen, Opcode::kMkdir}));
+  auto opened = open();
+  auto made = mkdir();
+  ASSERT_TRUE(opened->taken());
+  ASSERT_TRUE(made->taken());
+  for (const auto& event : interceptor_.take_events()) {
+    ASSERT_TRUE(interceptor_.proceed(event.id, {}));
+    ASSERT_TRUE(interceptor_.refuse(event.id, Errno(EPERM)));
+  }
+  EXPECT_EQ(opened->error(), EPERM);
+  EXPECT_EQ(opened->written(), sizeof(abi::OutHeader));
+  EXPECT_EQ(made->error(), EPERM);
+  EXPECT_EQ(fs_.count("release"), 1U);
+  EXPECT_EQ(fs_.count("forget"), 1U);
+}
+
+TEST_F(InterceptorTest, what_is_decided_while_the_file_system_has_it_holds_when_that_answers) {
+  plan(set_of({Opcode::kOpen}));
+  auto request = open();
+  ASSERT_TRUE(request->taken());
+  const std::uint64_t id = only_id();
+  request->before_serving = [&] {
+    EXPECT_TRUE(interceptor_.refuse(id, Errno(EXDEV)));
+    // The first word counts.
+    EXPECT_TRUE(interceptor_.refuse(id, Errno(ENOSPC)));
+    EXPECT_FALSE(request->is_answered());
+  };
+  ASSERT_TRUE(interceptor_.proceed(id, {}));
+  EXPECT_EQ(request->error(), EXDEV);
+  EXPECT_EQ(fs_.count("release"), 1U);
+}
+
+TEST_F(InterceptorTest, an_answer_that_is_too_short_is_eio) {
+  plan(set_of({Opcode::kOpen}));
+  auto request = open();
+  ASSERT_TRUE(request->taken());
+  ASSERT_TRUE(interceptor_.answer(only_id(), std::vector<std::byte>(sizeof(abi::OpenOut) - 1)));
+  EXPECT_EQ(request->error(), EIO);
+}
+
+TEST_F(InterceptorTest, the_deadline_decides_when_nobody_does) {
+  plan(set_of({Opcode::kMkdir}, std::chrono::milliseconds(5), Errno(EACCES)));
+  auto refused = mkdir();
+  ASSERT_TRUE(refused->taken());
+  EXPECT_EQ(refused->error(), EACCES);
+  EXPECT_EQ(fs_.count("mkdir"), 0U);
+  plan(set_of({Opcode::kMkdir}, std::chrono::milliseconds(5), Errno(0)));
+  auto passed = mkdir();
+  ASSERT_TRUE(passed->taken());
+  EXPECT_EQ(passed->error(), 0);
+  EXPECT_EQ(fs_.count("mkdir"), 1U);
+}
+
+TEST_F(InterceptorTest, an_interrupt_ends_what_handlers_have_and_nothing_else) {
+  plan(set_of({Opcode::kMkdir}));
+  auto request = mkdir();
+  ASSERT_TRUE(request->taken());
+  EXPECT_FALSE(interceptor_.cancel(98));
+  EXPECT_TRUE(interceptor_.cancel(99));
+  EXPECT_EQ(request->error(), EINTR);
+  EXPECT_FALSE(interceptor_.cancel(99));
+}
+
+TEST_F(InterceptorTest, without_handlers_nothing_passes_them_by) {
+  plan(set_of({Opcode::kMkdir}));
+  auto held = mkdir();
+  ASSERT_TRUE(held->taken());
+  interceptor_.detach(observer_);
+  EXPECT_EQ(held->error(), EIO);
+  auto later = mkdir();
+  ASSERT_TRUE(later->taken());
+  EXPECT_EQ(later->error(), EIO);
+  EXPECT_TRUE(interceptor_.attach(observer_).ok());
+  Observer another;
+  EXPECT_EQ(interceptor_.attach(another).error(), Errno(EBUSY));
+  interceptor_.close();
+  EXPECT_EQ(interceptor_.attach(another).error(), Errno(EIO));
+  EXPECT_EQ(fs_.count("mkdir"), 0U);
+}
+
+TEST_F(InterceptorTest, a_pumped_queue_does_on_its_own_thread_what_was_decided) {
+  plan(set_of({Opcode::kOpen}));
+  auto request = open();
+  ASSERT_TRUE(request->taken(true));
+  const std::uint64_t id = only_id();
+  ASSERT_TRUE(interceptor_.proceed(id, {}));
+  EXPECT_EQ(fs_.count("open"), 0U);
+  interceptor_.retry(request.get());
+  EXPECT_EQ(fs_.count("open"), 1U);
+  ASSERT_TRUE(interceptor_.let_pass(id));
+  EXPECT_FALSE(request->is_answered());
+  EXPECT_EQ(interceptor_.waiting(request.get()), 1U);
+  interceptor_.retry(request.get());
+  EXPECT_EQ(request->error(), 0);
+  EXPECT_EQ(interceptor_.waiting(request.get()), 0U);
+  EXPECT_EQ(pumps_wanted_, 2);
+}
+
+TEST_F(InterceptorTest, what_is_kept_for_handlers_is_bounded) {
+  Interceptor small(server_, policy_,
+                    Interceptor::Setup{.data_bytes_max = Interceptor::kBytesMax - 4096,
+                                       .thread_name = "small",
+                                       .prepare_thread = [] { return ok_status(); },
+                                       .wants_pump = [] {}});
+  Observer observer;
+  ASSERT_TRUE(small.attach(observer).ok());
+  small.set_plan({.sets = {set_of({Opcode::kReadlink})}});
+  // Room for a reply counts as what it may become; each has less than the whole.
+  const auto roomy = [&] {
+    return std::make_unique<Task>(server_, small, FuseRequest(Opcode::kReadlink).unique(5), kMemoryBytes - 0x10000);
+  };
+  std::vector<std::unique_ptr<Task>> tasks;
+  int refused = 0;
+  for (int i = 0; i < 80 && refused == 0; ++i) {
+    tasks.push_back(roomy());
+    ASSERT_TRUE(tasks.back()->taken());
+    if (tasks.back()->is_answered()) {
+      EXPECT_EQ(tasks.back()->error(), ENOMEM);
+      ++refused;
+    }
+  }
+  EXPECT_EQ(refused, 1);
+  small.close();
+}
+
+}  // namespace
+}  // namespace vfs::device
