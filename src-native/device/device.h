@@ -71,7 +71,7 @@ struct DeviceStats {
 // The drivers of other systems do as the specification says (virtio 1.3 §5.11.6.1).
 class Interrupts final : public fuse::Canceller {
  public:
-  Interrupts(ThreadPool& pool, ParkingLot& lot, Interceptor* interceptor)
+  Interrupts(ThreadPool& pool, ParkingLot& lot, Interceptor* interceptor = nullptr)
       : pool_(pool), lot_(lot), interceptor_(interceptor) {}
   void cancel(std::uint64_t unique) override {
     if (interceptor_ != nullptr && interceptor_->cancel(unique)) return;

@@ -174,7 +174,7 @@ Result<PolicyFs::Peeked> PolicyFs::peek(const fuse::Call& call, const Directory&
   VFS_TRY(const auto entry, look_up(there, in, name));
   if (entry.nodeid == 0) return Errno(ENOENT);
   const Peeked peeked{entry.nodeid, S_ISDIR(entry.attr.mode),
-                      in.rules().judge(*in.state, name.text(), S_ISDIR(entry.attr.mode))};
+                      in.rules().judge(*in.state, name.text(), S_ISDIR(entry.attr.mode)), number_if_linked(entry.attr)};
   forget(there, entry.nodeid, 1);
   return peeked;
 }
@@ -189,6 +189,12 @@ Status PolicyFs::check_border(const Directory& from, std::string_view name, cons
   return same ? ok_status() : Status(Errno(EXDEV));
 }
 
+// A whiteout is a device node that takes the old name, whatever had it.
+Status PolicyFs::check_whiteout(const Directory& in, std::string_view name) const {
+  VFS_TRY(const Verdict verdict, vacancy(in, name));
+  return check_creation(verdict, Permission::kDevice, S_IFCHR);
+}
+
 Status PolicyFs::rename(const fuse::Call& call, const abi::Rename2In& in, const fuse::Name& from,
                         const fuse::Name& to) {
   VFS_CHECK(fuse::check_rename_flags(in.flags));
@@ -199,7 +205,8 @@ Status PolicyFs::rename(const fuse::Call& call, const abi::Rename2In& in, const 
   VFS_CHECK(vacancy(target, to.text()));
   VFS_CHECK(check_border(source, from.text(), target, to.text()));
   VFS_CHECK(moved.verdict.check(Permission::kRename));
-  if ((in.flags & RENAME_WHITEOUT) != 0) VFS_CHECK(moved.verdict.check(Permission::kCreate));
+  const bool leaves_whiteout = (in.flags & RENAME_WHITEOUT) != 0;
+  if (leaves_whiteout) VFS_CHECK(check_whiteout(source, from.text()));
   const auto other = peek(call, target, to);
   if (!other.ok() && other.error() != Errno(ENOENT)) return other.error();
   if (!other.ok() && target.rules().guards_links()) {
@@ -213,7 +220,10 @@ Status PolicyFs::rename(const fuse::Call& call, const abi::Rename2In& in, const 
   if (other.ok() && (in.flags & RENAME_NOREPLACE) != 0) return Errno(EEXIST);
   const bool exchanges = (in.flags & RENAME_EXCHANGE) != 0;
   if (other.ok()) VFS_CHECK(other.value().verdict.check(exchanges ? Permission::kRename : Permission::kDelete));
-  VFS_CHECK(below_.rename(call, in, from, to));
+  // Two names of one file: rename(2) does nothing then, and both stay.
+  if (other.ok() && moved.linked != 0 && moved.linked == other.value().linked) return below_.rename(call, in, from, to);
+  const auto rename_below = [&] { return below_.rename(call, in, from, to); };
+  VFS_CHECK(leaves_whiteout ? with_name(rename_below) : rename_below());
   nodes_.moved(moved.id, target, to.text());
   if (exchanges && other.ok()) nodes_.moved(other.value().id, source, from.text());
   if (!exchanges && other.ok()) limits_.names.give_back(1);

@@ -164,6 +164,7 @@ class PolicyFs final : public fuse::FileSystem {
     return made;
   }
   static Status check_creation(const Verdict& verdict, Permission permission, std::uint32_t mode);
+  Status check_whiteout(const Directory& in, std::string_view name) const;
   template <typename Make>
   Result<abi::EntryOut> make(const fuse::Call& call, const fuse::Name& name, Permission permission, std::uint32_t mode,
                              Make make);
@@ -171,6 +172,7 @@ class PolicyFs final : public fuse::FileSystem {
     std::uint64_t id;
     bool is_directory;
     Verdict verdict;
+    std::uint64_t linked;  // see number_if_linked
   };
   // What a name stands for, without a lookup that is counted. ENOENT: nothing, or something hidden.
   Result<Peeked> peek(const fuse::Call& call, const Directory& in, const fuse::Name& name);

@@ -24,7 +24,7 @@ export const PERMISSIONS = {
   rename: { errno: 'EACCES', meaning: 'Give another name, or another directory.' },
   link: { errno: 'EPERM', meaning: 'Make a hard link.' },
   symlink: { errno: 'EPERM', meaning: 'Make a symbolic link.' },
-  device: { errno: 'EPERM', meaning: 'Make a device node.' },
+  device: { errno: 'EPERM', meaning: 'Make a device node, or leave a whiteout by a rename, which is one.' },
   setuid: {
     errno: 'EPERM',
     meaning: 'Set the setuid or setgid bit or `security.capability` of a file. Bits that are there are not shown.',

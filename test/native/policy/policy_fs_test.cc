@@ -127,6 +127,21 @@ TEST_F(PolicyFsTest, a_rename_across_a_border_is_refused_as_between_mounts) {
   EXPECT_TRUE(rename("sub", id("out"), "other", id("out")).ok());
 }
 
+TEST_F(PolicyFsTest, a_whiteout_is_a_device_node_that_is_made) {
+  put("file", "");
+  with(policy_of({deny(bit_of(Permission::kDevice), {})}));
+  EXPECT_ERRNO(rename("file", abi::kRootId, "other", abi::kRootId, RENAME_WHITEOUT), EPERM);
+  ruled->replace(policy_of({deny(bit_of(Permission::kCreate), {})}));
+  EXPECT_ERRNO(rename("file", abi::kRootId, "other", abi::kRootId, RENAME_WHITEOUT), EACCES);
+  EXPECT_TRUE(exists("file"));
+  EXPECT_FALSE(exists("other"));
+  policy::PolicySource none;
+  none.limits.inodes = 0;
+  ruled->replace(none);
+  EXPECT_ERRNO(rename("file", abi::kRootId, "other", abi::kRootId, RENAME_WHITEOUT), ENOSPC);
+  EXPECT_TRUE(rename("file", abi::kRootId, "other", abi::kRootId).ok());
+}
+
 TEST_F(PolicyFsTest, a_policy_that_is_replaced_holds_for_known_nodes) {
   make_directory("sub");
   put("sub/file", "x");
@@ -280,6 +295,21 @@ TEST_F(PolicyFsTest, limits_end_with_the_errno_of_a_full_disk) {
   EXPECT_ERRNO(ruled->create(call(), kCreate, NameOf("two"), {}), ENOSPC);
   EXPECT_TRUE(ruled->rmdir(call(), NameOf("one")).ok());
   EXPECT_TRUE(ruled->create(call(), kCreate, NameOf("two"), {}).ok());
+}
+
+TEST_F(PolicyFsTest, a_rename_between_two_names_of_one_file_removes_none) {
+  put("file", "");
+  policy::PolicySource source;
+  source.limits.inodes = 1;
+  with(source);
+  ASSERT_TRUE(ruled->link(call(), {id("file")}, NameOf("second")).ok());
+  EXPECT_TRUE(rename("second", abi::kRootId, "file", abi::kRootId).ok());
+  EXPECT_ERRNO(ruled->mkdir(call(), {0755, 0}, NameOf("new"), {}), ENOSPC);
+  // With the file unknown, too: what a name stands for then gets another number each time.
+  ASSERT_TRUE(exists("second"));
+  ruled->forget(call(), id("file"), 3);
+  EXPECT_TRUE(rename("second", abi::kRootId, "file", abi::kRootId).ok());
+  EXPECT_ERRNO(ruled->mkdir(call(), {0755, 0}, NameOf("new"), {}), ENOSPC);
 }
 
 TEST_F(PolicyFsTest, the_parent_of_a_known_directory_is_found_as_long_as_it_is_visible) {
