@@ -77,7 +77,7 @@ std::optional<Wait> Server::receive(Request& request, Counters& counters) {
   }
   if (tap_ != nullptr) {
     // Who watches is told what was refused, too.
-    if (refusal == Errno(EROFS)) {
+    if (row != nullptr && refusal == Errno(EROFS)) {
       [[maybe_unused]] const auto body = request.take_body(row->body_bytes, row->has_bulk_data, row->fixed_bytes);
     }
     tap_->begun(request, call_of(request, false));

@@ -328,27 +328,6 @@ conformance(
       expect(((await aborted) as FuseError).code).toBe('ETIMEDOUT');
     });
 
-    test('what the file system takes is not counted', async () => {
-      const { guest } = start();
-      fs.writeFileSync(share('file'), 'content');
-      const order: string[] = [];
-      rule({
-        on: [
-          handlers(
-            {
-              open: async (_request, next) => {
-                order.push('asked');
-                return await next();
-              },
-            },
-            { deadlineMs: 1000 },
-          ),
-        ],
-      });
-      expect(await guest.fs.readFile('/file', 'utf8')).toBe('content');
-      expect(order).toEqual(['asked']);
-    });
-
     test('other handlers decide about what comes after them, and those before about theirs', async () => {
       const { guest } = start();
       let finish = (): void => undefined;

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "policy/policy_fixture.h"
@@ -264,6 +265,17 @@ TEST_F(InterceptorTest, the_deadline_decides_when_nobody_does) {
   ASSERT_TRUE(passed->taken());
   EXPECT_EQ(passed->error(), 0);
   EXPECT_EQ(fs_.count("mkdir"), 1U);
+}
+
+TEST_F(InterceptorTest, the_time_below_is_not_counted) {
+  plan(set_of({Opcode::kMkdir}, std::chrono::milliseconds(300), Errno(EACCES)));
+  auto request = mkdir();
+  ASSERT_TRUE(request->taken());
+  const std::uint64_t id = only_id();
+  request->before_serving = [] { std::this_thread::sleep_for(std::chrono::milliseconds(600)); };
+  ASSERT_TRUE(interceptor_.proceed(id, {}));
+  EXPECT_TRUE(interceptor_.let_pass(id));
+  EXPECT_EQ(request->error(), 0);
 }
 
 TEST_F(InterceptorTest, an_interrupt_ends_what_handlers_have_and_nothing_else) {
