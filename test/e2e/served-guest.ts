@@ -1,6 +1,6 @@
 /** A guest on a backend of this process, with everything that belongs to it, for one test file. */
 import { describe } from '@jest/globals';
-import { FsBackend, type FsBackendOptions, VhostUserServer } from 'virtio-fs';
+import { FsBackend, type FsBackendOptions, type Policy, VhostUserServer } from 'virtio-fs';
 import * as guests from '../guests/index.js';
 import { Place } from './place.js';
 
@@ -10,6 +10,7 @@ export const BOOT_TIMEOUT_MS = 400_000;
 
 export interface ServedGuestOptions extends Partial<guests.BootOptions> {
   readonly config?: FsBackendOptions['config'];
+  readonly policy?: FsBackendOptions['policy'];
   /** Fills the share before the guest boots. */
   readonly fill: (share: string) => void;
 }
@@ -21,9 +22,14 @@ class Served {
   backend: FsBackend | undefined;
   server: VhostUserServer | undefined;
 
-  async start(config: FsBackendOptions['config']): Promise<void> {
+  async start({ config, policy }: Pick<ServedGuestOptions, 'config' | 'policy'>): Promise<void> {
     const { share, socketPath } = this.place;
-    this.backend = new FsBackend({ tag: TAG, sharedDir: share, ...(config === undefined ? {} : { config }) });
+    this.backend = new FsBackend({
+      tag: TAG,
+      sharedDir: share,
+      ...(config === undefined ? {} : { config }),
+      ...(policy === undefined ? {} : { policy }),
+    });
     this.backend.on('queueError', (event) => this.failures.push(event));
     this.server = await VhostUserServer.listen({ backend: this.backend, socketPath });
     this.server.on('disconnected', ({ error }) => error !== undefined && this.failures.push(error));
@@ -47,11 +53,11 @@ export class ServedGuest {
   }
 
   static async boot(name: guests.GuestName, options: ServedGuestOptions): Promise<ServedGuest> {
-    const { config, fill, ...bootOptions } = options;
+    const { config, policy, fill, ...bootOptions } = options;
     const served = new Served();
     try {
       fill(served.place.share);
-      await served.start(config);
+      await served.start({ config, policy });
       const { socketPath } = served.place;
       return new ServedGuest(served, await guests.bootGuest(name, { ...bootOptions, socketPath, tag: TAG }));
     } catch (error) {
@@ -63,6 +69,11 @@ export class ServedGuest {
   /** The shared directory. */
   get share(): string {
     return this.#served.place.share;
+  }
+
+  /** Rules for the backend from now on; it must have begun with some, if only with none: `[]`. */
+  setPolicy(policy: Policy): void {
+    this.#served.backend?.setPolicy(policy);
   }
 
   /** What the device, its connection and the guest's kernel have to say against one another; empty if all is well. */

@@ -1,5 +1,6 @@
 /** Real Linux guests for tests and the demo. */
 export { bootGuest } from './boot.js';
+export { compileProgram } from './c-program.js';
 export * from './debian-tree.js';
 export type { BootOptions, Guest, RunResult } from './guest.js';
 export { ROOT_SCRATCH } from './initrd.js';

@@ -1,0 +1,3 @@
+import { describeWays } from './ways-suite.js';
+
+describeWays('uml-6.12', '');
