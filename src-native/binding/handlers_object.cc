@@ -2,6 +2,7 @@
 
 #include <map>
 #include <mutex>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,15 +27,15 @@ struct Tokens {
   }
 };
 
+std::uint64_t id_of(const Napi::Value& value) {
+  return static_cast<std::uint64_t>(value.As<Napi::Number>().Int64Value());
+}
+
 std::shared_ptr<device::Interceptor> find_token(const Napi::Value& value) {
   Tokens& tokens = Tokens::all();
   const std::lock_guard lock(tokens.mutex);
-  const auto found = tokens.interceptors.find(static_cast<std::uint64_t>(value.As<Napi::Number>().Int64Value()));
+  const auto found = tokens.interceptors.find(id_of(value));
   return found == tokens.interceptors.end() ? nullptr : found->second.lock();
-}
-
-std::uint64_t id_of(const Napi::Value& value) {
-  return static_cast<std::uint64_t>(value.As<Napi::Number>().Int64Value());
 }
 
 std::vector<std::byte> bytes_of(const Napi::Value& value) {
@@ -43,16 +44,12 @@ std::vector<std::byte> bytes_of(const Napi::Value& value) {
   return {start, start + given.ByteLength()};
 }
 
-Napi::Value buffer_of(Napi::Env env, ByteSpan bytes) {
-  return Napi::Buffer<char>::Copy(env, text_of(bytes).data(), bytes.size());
+Napi::Value buffer_of(Napi::Env env, std::string_view bytes) {
+  return Napi::Buffer<char>::Copy(env, bytes.data(), bytes.size());
 }
 
 Napi::Value buffer_or_undefined(Napi::Env env, const std::optional<std::vector<std::byte>>& bytes) {
-  return bytes.has_value() ? buffer_of(env, *bytes) : env.Undefined();
-}
-
-Napi::Value text_buffer(Napi::Env env, const std::string& text) {
-  return Napi::Buffer<char>::Copy(env, text.data(), text.size());
+  return bytes.has_value() ? buffer_of(env, text_of(*bytes)) : env.Undefined();
 }
 
 void describe_request(Napi::Env env, const device::InterceptEvent& event, Napi::Object& object) {
@@ -62,10 +59,10 @@ void describe_request(Napi::Env env, const device::InterceptEvent& event, Napi::
   std::vector<std::byte> message(sizeof(event.header));
   copy_bytes(message, vfs::bytes_of(event.header));
   message.insert(message.end(), event.parameters.begin(), event.parameters.end());
-  object.Set("message", buffer_of(env, message));
+  object.Set("message", buffer_of(env, text_of(message)));
   object.Set("initFlags", Napi::BigInt::New(env, event.init_flags));
-  object.Set("path", text_buffer(env, event.places.at.path));
-  if (event.places.to.has_value()) object.Set("newPath", text_buffer(env, event.places.to->path));
+  object.Set("path", buffer_of(env, event.places.at.path));
+  if (event.places.to.has_value()) object.Set("newPath", buffer_of(env, event.places.to->path));
   object.Set("dataBytes", Napi::Number::New(env, event.data_bytes));
   object.Set("roomBytes", Napi::Number::New(env, event.room_bytes));
 }
@@ -82,7 +79,7 @@ Napi::Object describe(Napi::Env env, const device::InterceptEvent& event) {
   object.Set("errno", Napi::Number::New(env, event.error));
   if (event.kind == Kind::kReply) {
     object.Set("payloadBytes", Napi::Number::New(env, event.payload_bytes));
-    if (event.payload.size() == event.payload_bytes) object.Set("payload", buffer_of(env, event.payload));
+    if (event.payload.size() == event.payload_bytes) object.Set("payload", buffer_of(env, text_of(event.payload)));
   }
   return object;
 }

@@ -139,7 +139,7 @@ void Interceptor::expire_all(const void* owner) {
   for (;;) {
     const auto at = std::find_if(entries_.begin(), entries_.end(), [owner](const auto& each) {
       const Entry& entry = each.second;
-      return entry.owner == owner && (entry.stage == Stage::kAsked || entry.stage == Stage::kReplied);
+      return entry.owner == owner && entry.in_hands();
     });
     if (at == entries_.end()) break;
     expire(lock, at, EAGAIN);
@@ -165,8 +165,7 @@ bool Interceptor::cancel(std::uint64_t unique) {
   std::unique_lock lock(mutex_);
   const auto at = std::find_if(entries_.begin(), entries_.end(), [unique](const auto& each) {
     const Entry& entry = each.second;
-    return (entry.stage == Stage::kAsked || entry.stage == Stage::kReplied) &&
-           entry.task->intercepted().header().unique == unique;
+    return entry.in_hands() && entry.task->intercepted().header().unique == unique;
   });
   if (at == entries_.end()) return false;
   tell({.kind = InterceptEvent::Kind::kAbandoned, .id = at->first, .error = EINTR});
@@ -322,15 +321,13 @@ Interceptor::Entry Interceptor::remove(Entries::iterator at) {
 
 Interceptor::Entries::iterator Interceptor::in_hands(std::uint64_t id) {
   const auto at = entries_.find(id);
-  if (at == entries_.end()) return at;
-  const bool decidable = at->second.stage == Stage::kAsked || at->second.stage == Stage::kReplied;
-  return decidable ? at : entries_.end();
+  return at != entries_.end() && at->second.in_hands() ? at : entries_.end();
 }
 
 void Interceptor::decide(std::unique_lock<std::mutex>& lock, Entries::iterator at, Decision decision) {
   Entry& entry = at->second;
   // The first word counts; and what the file system has must come back before anybody answers.
-  if (entry.stage == Stage::kBelow || entry.stage == Stage::kToServe || entry.stage == Stage::kDecided) {
+  if (!entry.in_hands()) {
     if (!entry.decision.has_value()) entry.decision = std::move(decision);
     return;
   }
@@ -367,9 +364,8 @@ void Interceptor::expire(std::unique_lock<std::mutex>& lock, Entries::iterator a
 
 void Interceptor::refuse_all(std::unique_lock<std::mutex>& lock, int reason) {
   for (;;) {
-    const auto at = std::find_if(entries_.begin(), entries_.end(), [](const auto& each) {
-      return each.second.stage == Stage::kAsked || each.second.stage == Stage::kReplied;
-    });
+    const auto at =
+        std::find_if(entries_.begin(), entries_.end(), [](const auto& each) { return each.second.in_hands(); });
     if (at == entries_.end()) return;
     decide(lock, at, Decision{.error = Errno(reason)});
     if (!lock.owns_lock()) lock.lock();
@@ -382,7 +378,7 @@ bool Interceptor::expire_one(std::unique_lock<std::mutex>& lock) {
   next_look_ = Clock::time_point::max();
   for (auto at = entries_.begin(); at != entries_.end(); ++at) {
     const Entry& entry = at->second;
-    if (entry.stage != Stage::kAsked && entry.stage != Stage::kReplied) continue;
+    if (!entry.in_hands()) continue;
     if (entry.deadline <= now) {
       expire(lock, at, ETIMEDOUT);
       if (!lock.owns_lock()) lock.lock();

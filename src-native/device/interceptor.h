@@ -179,6 +179,9 @@ class Interceptor {
     std::chrono::nanoseconds left{0};  // of the deadline, when it was passed on
     std::size_t bytes;
     std::optional<Decision> decision{};
+
+    // Handlers have it, and may decide.
+    bool in_hands() const { return stage == Stage::kAsked || stage == Stage::kReplied; }
   };
   using Entries = std::unordered_map<std::uint64_t, Entry>;
 
