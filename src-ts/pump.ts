@@ -1,6 +1,6 @@
 /**
- * Pump: a running queue without a thread. What its ring holds is served on the JavaScript thread; what waits for a lock, or
- * for handlers, stays in flight from one pump to the next.
+ * Pump: a running queue without a thread. What its ring holds is served on the JavaScript thread; what waits for a lock, for
+ * its turn, or for handlers, stays in flight from one pump to the next.
  */
 import { native } from './errors.js';
 import type { GuestMemory } from './guest-memory.js';
@@ -11,13 +11,13 @@ type Mode = 'serve' | 'settle' | 'last';
 export class Pump {
   /** How the driver is interrupted. */
   call: (() => void) | undefined;
-  /** Requests that waited after the last pump, for a lock or for handlers. */
+  /** Requests that waited after the last pump: for a lock, their turn, or handlers. */
   parked = 0;
   readonly #index: number;
   readonly #device: NativeDevice;
   readonly #memory: GuestMemory;
-  /** Of these, those that wait for handlers. */
-  #intercepted = 0;
+  /** Of these, those that wait for their turn, or for handlers. */
+  #atGates = 0;
   #pumping = false;
   /** A nested call has asked for another round. */
   #again = false;
@@ -55,7 +55,7 @@ export class Pump {
     return served;
   }
 
-  /** Handlers have decided about requests of some pumped queue. */
+  /** Requests of some pumped queue need not wait any more. */
   decided(): void {
     if (this.#decided !== undefined) this.#decided();
     else if (this.parked > 0 && !this.#stopped) this.run();
@@ -63,7 +63,7 @@ export class Pump {
 
   /** Handlers get a moment for what they have; undefined: they have nothing. Nothing is taken any more. */
   settle(): Promise<void> | undefined {
-    if (this.#intercepted === 0) return undefined;
+    if (this.#atGates === 0) return undefined;
     return this.#settle();
   }
 
@@ -83,7 +83,7 @@ export class Pump {
         // Before the pump: what is decided between the two is not missed.
         const decided = new Promise<void>((resolve) => (this.#decided = resolve));
         this.#pump('settle');
-        if (this.#intercepted === 0) return;
+        if (this.#atGates === 0) return;
         await decided;
       }
     } catch {
@@ -99,7 +99,7 @@ export class Pump {
     if (this.#stopped) return 0;
     const result = native(() => this.#device.processQueue(this.#index, lent?.bytes, lent?.base ?? 0n, mode));
     this.parked = result.parked;
-    this.#intercepted = result.intercepted;
+    this.#atGates = result.atGates;
     try {
       this.#memory.reportWritten(result.written);
     } finally {

@@ -293,7 +293,7 @@ Napi::Value DeviceObject::process_queue(const Napi::CallbackInfo& info) {
   result.Set("served", Napi::Number::New(env, pumped.ok() ? static_cast<double>(pumped.value().served) : 0));
   result.Set("needsCall", Napi::Boolean::New(env, pumped.ok() && pumped.value().needs_call));
   result.Set("parked", Napi::Number::New(env, queue->parked()));
-  result.Set("intercepted", Napi::Number::New(env, queue->intercepted()));
+  result.Set("atGates", Napi::Number::New(env, queue->at_gates()));
   result.Set("written", written.to_array(env));
   return result;
 }
@@ -301,7 +301,9 @@ Napi::Value DeviceObject::process_queue(const Napi::CallbackInfo& info) {
 Napi::Value DeviceObject::set_policy(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!usable(env)) return env.Undefined();
-  return Napi::Boolean::New(env, device_->set_policy(policy_from(info[0].As<Napi::Object>())));
+  const Status set = device_->set_policy(policy_from(info[0].As<Napi::Object>()));
+  if (!set.ok() && set.error() != Errno(EINVAL)) return throw_system(env, set.error(), "pthread_create");
+  return Napi::Boolean::New(env, set.ok());
 }
 
 Napi::Value DeviceObject::handlers_token(const Napi::CallbackInfo& info) {

@@ -38,6 +38,14 @@ policy::LimitValues limits_from(const Given& given) {
           .file_size = limit(given.real("fileSize"))};
 }
 
+policy::PaceValues pace_from(const Given& given) {
+  const auto rate = [&given](const char* name) {
+    const double value = given.real(name);
+    return value < 0 ? 0 : static_cast<std::uint64_t>(value);
+  };
+  return {.operations_per_second = rate("opsPerSecond"), .bytes_per_second = rate("bytesPerSecond")};
+}
+
 std::string bytes_from(const Napi::Uint8Array& content) {
   return {reinterpret_cast<const char*>(content.Data()), content.ByteLength()};
 }
@@ -53,7 +61,8 @@ policy::PolicySource policy_from(const Napi::Object& object) {
           .ignore_case = given.flag("ignoreCase"),
           .lasting = given.flag("lasting"),
           .hard_links = hard_links_from(given.text("hardLinks")),
-          .limits = limits_from(given.object("limits"))};
+          .limits = limits_from(given.object("limits")),
+          .pace = pace_from(given.object("limits"))};
 }
 
 }  // namespace vfs::binding

@@ -45,7 +45,9 @@ Result<std::unique_ptr<Device>> Device::create(const DeviceOptions& options, Dev
     VFS_TRY(share.fs, passthrough::PassthroughFs::create(options.share));
   }
   VFS_TRY(auto confinement, sandbox::ThreadConfinement::prepare(options.confinement, directories));
-  return std::unique_ptr<Device>(new Device(options, std::move(share), std::move(confinement), observer));
+  std::unique_ptr<Device> device(new Device(options, std::move(share), std::move(confinement), observer));
+  if (device->throttle_ != nullptr) VFS_CHECK(device->throttle_->pace_changed());
+  return device;
 }
 
 Device::Device(const DeviceOptions& options, Share share, sandbox::ThreadConfinement confinement,
@@ -64,6 +66,7 @@ Device::Device(const DeviceOptions& options, Share share, sandbox::ThreadConfine
                                   .measure_latency = options.measure_latency}),
       pool_("v_fs:" + options.tag, options.pool_threads, prepare_thread()),
       lot_("v_fs:" + options.tag, prepare_thread()),
+      throttle_(make_throttle(options)),
       interceptor_(make_interceptor(options)) {
   server_.set_canceller(&interrupts_);
   server_.set_tap(tap_.get());
@@ -80,6 +83,14 @@ PrepareThread Device::prepare_thread() const {
     VFS_CHECK(passthrough::prepare_thread());
     return confinement_.apply();
   };
+}
+
+std::unique_ptr<Throttle> Device::make_throttle(const DeviceOptions& options) {
+  if (policy_ == nullptr) return nullptr;
+  return std::make_unique<Throttle>(server_, policy_->pace(),
+                                    Throttle::Setup{.thread_name = "v_fs:" + options.tag,
+                                                    .prepare_thread = prepare_thread(),
+                                                    .wants_pump = [this] { observer_.wants_pump(); }});
 }
 
 std::shared_ptr<Interceptor> Device::make_interceptor(const DeviceOptions& options) {
@@ -109,14 +120,13 @@ Status Device::start_worker(unsigned index, const virtio::QueueSetup& setup, std
                              .poll_max = index == 0 ? std::chrono::microseconds(0) : poll_max_};
   WorkerEvents events{[this, index](Fault fault) { observer_.queue_failed(index, fault); },
                       [this, index] { observer_.queue_stopped(index); }};
-  VFS_TRY(workers_[index],
-          Worker::start(std::move(worker_setup), server_, pool_, lot_, std::move(events), interceptor_.get()));
+  VFS_TRY(workers_[index], Worker::start(std::move(worker_setup), server_, pool_, lot_, std::move(events), gates()));
   return Unit{};
 }
 
 void Device::start_pumped(unsigned index, const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory) {
   VFS_ASSERT(!has_queue(index));
-  pumped_.emplace(index, std::make_unique<PumpedQueue>(setup, std::move(memory), server_, lot_, interceptor_.get()));
+  pumped_.emplace(index, std::make_unique<PumpedQueue>(setup, std::move(memory), server_, lot_, gates()));
 }
 
 PumpedQueue* Device::pumped_queue(unsigned index) {
@@ -155,10 +165,9 @@ Worker* Device::worker(unsigned index) {
   return found == workers_.end() ? nullptr : found->second.get();
 }
 
-bool Device::set_policy(const policy::PolicySource& policy) {
-  if (policy_ == nullptr) return false;
-  policy_->replace(policy);
-  return true;
+Status Device::set_policy(const policy::PolicySource& policy) {
+  if (policy_ == nullptr) return Errno(EINVAL);
+  return policy_->replace(policy) ? throttle_->pace_changed() : ok_status();
 }
 
 DeviceStats Device::stats() const {
@@ -167,6 +176,7 @@ DeviceStats Device::stats() const {
   if (tap_ != nullptr) stats.records_lost = tap_->lost();
   pool_.add_to(stats.counters);
   lot_.add_to(stats.counters);
+  if (throttle_ != nullptr) throttle_->add_to(stats.counters);
   if (interceptor_ != nullptr) interceptor_->add_to(stats.counters);
   for (const auto& [index, worker] : workers_) worker->add_to(stats.counters);
   for (const auto& [index, queue] : pumped_) queue->add_to(stats.counters);
@@ -180,6 +190,7 @@ void Device::close() {
   if (interceptor_ != nullptr) interceptor_->close();
   while (!workers_.empty()) reap(workers_.begin()->first);
   while (!pumped_.empty()) reap(pumped_.begin()->first);
+  if (throttle_ != nullptr) throttle_->close();
   pool_.close();
   lot_.close();
   server_.end_session();

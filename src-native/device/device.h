@@ -17,6 +17,7 @@
 #include "device/pumped_queue.h"
 #include "device/request_tap.h"
 #include "device/thread_pool.h"
+#include "device/throttle.h"
 #include "device/worker.h"
 #include "overlay/overlay_fs.h"
 #include "passthrough/passthrough_fs.h"
@@ -50,7 +51,8 @@ class DeviceObserver {
   virtual void queue_stopped(unsigned index) = 0;
   // Its ring is broken; it takes nothing more, and can be stopped.
   virtual void queue_failed(unsigned index, Fault fault) = 0;
-  // A pumped queue has something to do that its driver does not know of: handlers have decided.
+  // A pumped queue has something to do that its driver does not know of: handlers have decided, or it is a request's
+  // turn.
   virtual void wants_pump() = 0;
   // The tap has something to take.
   virtual void requests_tapped() = 0;
@@ -71,10 +73,10 @@ struct DeviceStats {
 // The drivers of other systems do as the specification says (virtio 1.3 §5.11.6.1).
 class Interrupts final : public fuse::Canceller {
  public:
-  Interrupts(ThreadPool& pool, ParkingLot& lot, Interceptor* interceptor = nullptr)
-      : pool_(pool), lot_(lot), interceptor_(interceptor) {}
+  Interrupts(ThreadPool& pool, ParkingLot& lot, Gates gates = {}) : pool_(pool), lot_(lot), gates_(gates) {}
   void cancel(std::uint64_t unique) override {
-    if (interceptor_ != nullptr && interceptor_->cancel(unique)) return;
+    if (gates_.throttle != nullptr && gates_.throttle->cancel(unique)) return;
+    if (gates_.interceptor != nullptr && gates_.interceptor->cancel(unique)) return;
     pool_.cancel(unique);
     lot_.cancel(unique);
   }
@@ -82,7 +84,7 @@ class Interrupts final : public fuse::Canceller {
  private:
   ThreadPool& pool_;
   ParkingLot& lot_;
-  Interceptor* const interceptor_;
+  const Gates gates_;
 };
 
 class Device {
@@ -112,8 +114,9 @@ class Device {
   // Of queues with a thread; null: no such queue.
   Worker* worker(unsigned index);
 
-  // Replaces the policy. False: the device was made without one.
-  bool set_policy(const policy::PolicySource& policy);
+  // Replaces the policy. EINVAL: the device was made without one. EAGAIN, ENOMEM: no thread for what it throttles; the
+  // rest of it holds.
+  Status set_policy(const policy::PolicySource& policy);
   // Null: the device was made without a policy.
   const std::shared_ptr<Interceptor>& interceptor() const { return interceptor_; }
 
@@ -139,7 +142,9 @@ class Device {
   Device(const DeviceOptions& options, Share share, sandbox::ThreadConfinement confinement, DeviceObserver& observer);
   fuse::FileSystem& share() const { return fs_ != nullptr ? static_cast<fuse::FileSystem&>(*fs_) : *overlay_; }
   PrepareThread prepare_thread() const;
+  std::unique_ptr<Throttle> make_throttle(const DeviceOptions& options);
   std::shared_ptr<Interceptor> make_interceptor(const DeviceOptions& options);
+  Gates gates() const { return {throttle_.get(), interceptor_.get()}; }
 
   const std::string tag_;
   const std::chrono::microseconds poll_max_;
@@ -152,8 +157,9 @@ class Device {
   fuse::Server server_;
   ThreadPool pool_;
   ParkingLot lot_;
+  const std::unique_ptr<Throttle> throttle_;  // null, as the next: there is no policy
   const std::shared_ptr<Interceptor> interceptor_;
-  Interrupts interrupts_{pool_, lot_, interceptor_.get()};
+  Interrupts interrupts_{pool_, lot_, gates()};
   std::map<unsigned, std::unique_ptr<Worker>> workers_;
   std::map<unsigned, std::unique_ptr<PumpedQueue>> pumped_;
   fuse::Counters::Snapshot ended_;  // counters of queues that are gone

@@ -12,8 +12,8 @@ constexpr std::size_t kBatch = 32;
 }  // namespace
 
 PumpedQueue::PumpedQueue(const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory, fuse::Server& server,
-                         ParkingLot& lot, Interceptor* interceptor)
-    : engine_(std::make_shared<QueueEngine>(setup, std::move(memory), server, nullptr, lot, [] {}, interceptor)) {}
+                         ParkingLot& lot, Gates gates)
+    : engine_(std::make_shared<QueueEngine>(setup, std::move(memory), server, nullptr, lot, [] {}, gates)) {}
 
 template <typename Serve>
 Result<PumpedQueue::Pumped, Fault> PumpedQueue::with_memory(MutableByteSpan bytes, GuestAddress base,
@@ -39,12 +39,12 @@ Result<PumpedQueue::Pumped, Fault> PumpedQueue::finish(MutableByteSpan bytes, Gu
 
 Result<PumpedQueue::Pumped, Fault> PumpedQueue::settle(MutableByteSpan bytes, GuestAddress base,
                                                        WriteObserver* observer) {
-  return with_memory(bytes, base, observer, [this] { return settle_intercepted(); });
+  return with_memory(bytes, base, observer, [this] { return settle_at_gates(); });
 }
 
-Result<PumpedQueue::Pumped, Fault> PumpedQueue::settle_intercepted() {
+Result<PumpedQueue::Pumped, Fault> PumpedQueue::settle_at_gates() {
   VFS_CHECK(engine_->attach());
-  engine_->settle_intercepted();
+  engine_->settle_at_gates();
   return Pumped{0, engine_->flush()};
 }
 

@@ -12,7 +12,7 @@ namespace vfs::device {
 class PumpedQueue {
  public:
   PumpedQueue(const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory, fuse::Server& server,
-              ParkingLot& lot, Interceptor* interceptor = nullptr);
+              ParkingLot& lot, Gates gates = {});
   ~PumpedQueue() { engine_->forget_parked(); }
   PumpedQueue(const PumpedQueue&) = delete;
   PumpedQueue& operator=(const PumpedQueue&) = delete;
@@ -26,12 +26,12 @@ class PumpedQueue {
   // memory that is mapped anyway it is ignored. `observer` hears of every write to borrowed memory.
   // A fault breaks the queue: it serves nothing any more, and says the same fault again.
   Result<Pumped, Fault> pump(MutableByteSpan bytes, GuestAddress base, WriteObserver* observer);
-  // A pump of a queue that is about to stop: takes nothing, answers what handlers decide, who have a moment left.
+  // A pump of a queue that is about to stop: takes nothing, answers those at its gates; handlers have a moment left.
   Result<Pumped, Fault> settle(MutableByteSpan bytes, GuestAddress base, WriteObserver* observer);
   // The last pump of a queue that stops: takes nothing, gives up what is parked. Without it those requests are lost.
   Result<Pumped, Fault> finish(MutableByteSpan bytes, GuestAddress base, WriteObserver* observer);
   std::uint32_t parked() const { return engine_->parked(); }
-  std::uint32_t intercepted() const { return engine_->intercepted(); }
+  std::uint32_t at_gates() const { return engine_->at_gates(); }
   virtio::QueueState state() const { return engine_->state(); }
   void add_to(fuse::Counters::Snapshot& sum) const { engine_->counters().add_to(sum); }
 
@@ -39,7 +39,7 @@ class PumpedQueue {
   template <typename Serve>
   Result<Pumped, Fault> with_memory(MutableByteSpan bytes, GuestAddress base, WriteObserver* observer, Serve serve);
   Result<Pumped, Fault> serve_ring();
-  Result<Pumped, Fault> settle_intercepted();
+  Result<Pumped, Fault> settle_at_gates();
   Result<Pumped, Fault> give_up_parked();
 
   std::shared_ptr<QueueEngine> engine_;

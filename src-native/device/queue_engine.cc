@@ -24,12 +24,12 @@ std::uint32_t parked_max(const virtio::QueueSetup& setup) {
 }  // namespace
 
 QueueEngine::QueueEngine(const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory, fuse::Server& server,
-                         ThreadPool* pool, ParkingLot& lot, std::function<void()> wake, Interceptor* interceptor)
+                         ThreadPool* pool, ParkingLot& lot, std::function<void()> wake, Gates gates)
     : queue_(setup, std::move(memory)),
       server_(server),
       pool_(pool),
       lot_(lot),
-      interceptor_(interceptor),
+      gates_(gates),
       parked_max_(parked_max(setup)),
       wake_(std::move(wake)) {}
 
@@ -137,7 +137,7 @@ void QueueEngine::begin(Slot& slot) {
   const virtio::InFlightTable* table = queue_.in_flight_table();
   // A device before us began it and did not live to say how it ended.
   if (table != nullptr && table->was_begun(slot.head)) return server_.refuse(slot.request, Errno(EIO), counters_);
-  if (interceptor_ != nullptr && interceptor_->covers(*slot.request.row()) && intercept(slot)) return;
+  if (throttle(slot) || intercept(slot, counters_)) return;
   if (*wait == fuse::Wait::kPark) {
     if (serve_request(slot, false, counters_) == fuse::Progress::kWouldWait) park(slot, counters_);
     return;
@@ -158,18 +158,36 @@ fuse::Progress QueueEngine::serve_request(Slot& slot, bool may_wait, fuse::Count
   return progress;
 }
 
+// True: the slot is the throttle's.
+bool QueueEngine::throttle(Slot& slot) {
+  if (gates_.throttle == nullptr || !gates_.throttle->covers(*slot.request.row())) return false;
+  enter_gate(slot);
+  if (gates_.throttle->hold(slot, this, pool_ == nullptr)) return true;
+  leave_gate(slot);
+  return false;
+}
+
 // True: the slot is the interceptor's, or has been answered.
-bool QueueEngine::intercept(Slot& slot) {
-  const bool pumped = pool_ == nullptr;
-  if (pumped) {
+bool QueueEngine::intercept(Slot& slot, fuse::Counters& counters) {
+  if (gates_.interceptor == nullptr || !gates_.interceptor->covers(*slot.request.row())) return false;
+  enter_gate(slot);
+  if (gates_.interceptor->take(slot, this, pool_ == nullptr, counters)) return true;
+  leave_gate(slot);
+  return false;
+}
+
+// Before a gate may take the slot: from then on it may be answered at any time.
+void QueueEngine::enter_gate(Slot& slot) {
+  if (pool_ == nullptr) {
     note_parked(slot);
   } else {
     slot.keep_alive = shared_from_this();
   }
-  if (interceptor_->take(slot, this, pumped, counters_)) return true;
+}
+
+void QueueEngine::leave_gate(Slot& slot) {
   slot.keep_alive = nullptr;
   if (std::exchange(slot.parked, false)) parked_.fetch_sub(1, std::memory_order_relaxed);
-  return false;
 }
 
 void QueueEngine::note_parked(Slot& slot) {
@@ -183,7 +201,8 @@ void QueueEngine::offload(Slot& slot) {
 
 void QueueEngine::park(Slot& slot, fuse::Counters& counters) {
   // As fcntl(2) says of a lock table that is full.
-  if (parked() >= parked_max_) return server_.refuse(slot.request, Errno(ENOLCK), counters);
+  const std::uint32_t waiting = pool_ == nullptr ? parked() - at_gates() : parked();
+  if (waiting >= parked_max_) return server_.refuse(slot.request, Errno(ENOLCK), counters);
   const bool pumped = pool_ == nullptr;
   if (!pumped) slot.keep_alive = shared_from_this();
   note_parked(slot);
@@ -192,22 +211,33 @@ void QueueEngine::park(Slot& slot, fuse::Counters& counters) {
 
 void QueueEngine::retry_parked() {
   lot_.retry(this, counters_);
-  if (interceptor_ != nullptr && parked() > 0) interceptor_->retry(this);
+  if (parked() == 0) return;
+  if (gates_.throttle != nullptr) gates_.throttle->retry(this, counters_);
+  if (gates_.interceptor != nullptr) gates_.interceptor->retry(this);
 }
 
-void QueueEngine::settle_intercepted() {
-  if (interceptor_ == nullptr) return;
-  interceptor_->hurry(this);
-  interceptor_->retry(this);
+std::uint32_t QueueEngine::at_gates() const {
+  if (parked() == 0) return 0;
+  return (gates_.throttle != nullptr ? gates_.throttle->waiting(this) : 0) +
+         (gates_.interceptor != nullptr ? gates_.interceptor->waiting(this) : 0);
+}
+
+void QueueEngine::settle_at_gates() {
+  if (gates_.throttle != nullptr) gates_.throttle->let_go(this, counters_);
+  if (gates_.interceptor == nullptr) return;
+  gates_.interceptor->hurry(this);
+  gates_.interceptor->retry(this);
 }
 
 void QueueEngine::abandon_parked() {
+  // First: who goes on may come to wait for a lock, or for handlers.
+  if (gates_.throttle != nullptr) gates_.throttle->let_go(this, counters_);
   if (parked() > 0) lot_.abandon_all(this, kStopped);
-  if (interceptor_ == nullptr) return;
+  if (gates_.interceptor == nullptr) return;
   if (pool_ != nullptr) {
-    interceptor_->hurry(this);
+    gates_.interceptor->hurry(this);
   } else if (parked() > 0) {
-    interceptor_->expire_all(this);
+    gates_.interceptor->expire_all(this);
   }
 }
 
@@ -215,7 +245,8 @@ void QueueEngine::forget_parked() {
   // From here on a request that is dropped (by its destructor) touches neither ring nor memory.
   forgetting_ = true;
   lot_.forget_all(this);
-  if (interceptor_ != nullptr) interceptor_->forget_all(this);
+  if (gates_.throttle != nullptr) gates_.throttle->forget_all(this);
+  if (gates_.interceptor != nullptr) gates_.interceptor->forget_all(this);
 }
 
 bool QueueEngine::Slot::try_again(fuse::Counters& counters) {
@@ -225,6 +256,10 @@ bool QueueEngine::Slot::try_again(fuse::Counters& counters) {
 void QueueEngine::Slot::run(fuse::Counters& counters) {
   // Only what waits for a lock still has to, and then this is as it was.
   if (engine->serve_request(*this, true, counters) == fuse::Progress::kWouldWait) engine->park(*this, counters);
+}
+
+void QueueEngine::Slot::go_on(fuse::Counters& counters) {
+  if (!engine->intercept(*this, counters)) serve_below();
 }
 
 void QueueEngine::Slot::serve_below() {
@@ -238,7 +273,7 @@ void QueueEngine::Slot::replied(fuse::Request&) {
   if (engine->pool_ != nullptr && std::exchange(parked, false)) {
     engine->parked_.fetch_sub(1, std::memory_order_relaxed);
   }
-  engine->interceptor_->replied(*this);
+  engine->gates_.interceptor->replied(*this);
 }
 
 void QueueEngine::Slot::abandon(Errno reason, fuse::Counters& counters) {

@@ -17,17 +17,24 @@
 #include "device/interceptor.h"
 #include "device/parking_lot.h"
 #include "device/thread_pool.h"
+#include "device/throttle.h"
 #include "fuse/server.h"
 #include "virtio/virtqueue.h"
 
 namespace vfs::device {
 
+// What a request passes before it is served. Null: there is none.
+struct Gates {
+  Throttle* throttle = nullptr;
+  Interceptor* interceptor = nullptr;
+};
+
 class QueueEngine final : public CompletionSink, public std::enable_shared_from_this<QueueEngine> {
  public:
   // `pool` null: everything is served by the owner, waiting or not (pumped queues). `wake` is called, from any thread,
-  // when completions of other threads wait for the owner. `interceptor` null: there are no handlers.
+  // when completions of other threads wait for the owner.
   QueueEngine(const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory, fuse::Server& server,
-              ThreadPool* pool, ParkingLot& lot, std::function<void()> wake, Interceptor* interceptor = nullptr);
+              ThreadPool* pool, ParkingLot& lot, std::function<void()> wake, Gates gates = {});
 
   // The calling thread is the owner from now on. See Virtqueue::attach.
   Result<Unit, Fault> attach();
@@ -53,16 +60,16 @@ class QueueEngine final : public CompletionSink, public std::enable_shared_from_
   // what serve() has shown since the last flush().
   bool flush();
 
-  // Requests in the parking lot, and of a pumped queue those that handlers decide about. retry_parked() tries those of
-  // a pumped queue again. abandon_parked() gives them up, because the queue stops; the last of them may come back a
-  // little later. forget_parked() lets go of a pumped queue's, whose memory is not there to answer in.
+  // Requests in the parking lot, and of a pumped queue those at its gates: that wait for their turn, or that handlers
+  // decide about. retry_parked() tries those of a pumped queue again. abandon_parked() gives them up, because the queue
+  // stops; the last of them may come back a little later. forget_parked() lets go of a pumped queue's, whose memory is
+  // not there to answer in.
   std::uint32_t parked() const { return parked_.load(std::memory_order_relaxed); }
   void retry_parked();
-  // Of these, those that handlers decide about; settle_intercepted() gives them no more than Interceptor::kGrace.
-  std::uint32_t intercepted() const {
-    return interceptor_ == nullptr || parked() == 0 ? 0 : interceptor_->waiting(this);
-  }
-  void settle_intercepted();
+  // Of these, those at its gates. settle_at_gates() ends the wait for a turn, and gives handlers no more than
+  // Interceptor::kGrace.
+  std::uint32_t at_gates() const;
+  void settle_at_gates();
   void abandon_parked();
   void forget_parked();
 
@@ -78,12 +85,14 @@ class QueueEngine final : public CompletionSink, public std::enable_shared_from_
 
  private:
   // A request's place, from being taken to being back in the ring.
-  struct Slot final : public PoolTask, public ParkedTask, public InterceptedTask {
+  struct Slot final : public PoolTask, public ParkedTask, public ThrottledTask, public InterceptedTask {
     void run(fuse::Counters& counters) override;
     bool try_again(fuse::Counters& counters) override;
     void abandon(Errno reason, fuse::Counters& counters) override;
     std::uint64_t unique() const override { return request.header().unique; }
     std::uint64_t node() const override { return request.header().nodeid; }
+    fuse::Request& throttled() override { return request; }
+    void go_on(fuse::Counters& counters) override;
     fuse::Request& intercepted() override { return request; }
     void serve_below() override;
     void replied(fuse::Request& request) override;
@@ -112,7 +121,10 @@ class QueueEngine final : public CompletionSink, public std::enable_shared_from_
   bool memory_shrunk();
   fuse::Progress serve_request(Slot& slot, bool may_wait, fuse::Counters& counters);
   void begin(Slot& slot);
-  bool intercept(Slot& slot);
+  bool throttle(Slot& slot);
+  bool intercept(Slot& slot, fuse::Counters& counters);
+  void enter_gate(Slot& slot);
+  void leave_gate(Slot& slot);
   void offload(Slot& slot);
   void park(Slot& slot, fuse::Counters& counters);
   void note_parked(Slot& slot);
@@ -123,7 +135,7 @@ class QueueEngine final : public CompletionSink, public std::enable_shared_from_
   fuse::Server& server_;
   ThreadPool* const pool_;
   ParkingLot& lot_;
-  Interceptor* const interceptor_;
+  const Gates gates_;
   const std::uint32_t parked_max_;
   const std::function<void()> wake_;
   std::thread::id owner_;

@@ -35,12 +35,12 @@ Worker::Worker(Setup setup, WorkerEvents events)
       poll_(setup_.poll_max) {}
 
 Result<std::unique_ptr<Worker>> Worker::start(Setup setup, fuse::Server& server, ThreadPool& pool, ParkingLot& lot,
-                                              WorkerEvents events, Interceptor* interceptor) {
+                                              WorkerEvents events, Gates gates) {
   std::unique_ptr<Worker> worker(new Worker(std::move(setup), std::move(events)));
   VFS_CHECK(worker->open_descriptors());
   worker->engine_ = std::make_shared<QueueEngine>(
       worker->setup_.queue, worker->setup_.memory, server, &pool, lot,
-      [wake = worker->wake_] { static_cast<void>(sys::eventfd_signal(wake->get()).ok()); }, interceptor);
+      [wake = worker->wake_] { static_cast<void>(sys::eventfd_signal(wake->get()).ok()); }, gates);
   VFS_TRY(worker->thread_, Thread::start([raw = worker.get()] { raw->run(); }));
   return worker;
 }

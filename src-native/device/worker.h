@@ -43,7 +43,7 @@ class Worker {
   // Starts the thread. Errors: of eventfd, epoll and thread creation. What is wrong with the ring, the `failed` event
   // says.
   static Result<std::unique_ptr<Worker>> start(Setup setup, fuse::Server& server, ThreadPool& pool, ParkingLot& lot,
-                                               WorkerEvents events, Interceptor* interceptor = nullptr);
+                                               WorkerEvents events, Gates gates = {});
   ~Worker();
 
   // Asks the thread to end once what is in flight is finished; `stopped` follows. Idempotent.

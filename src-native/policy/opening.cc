@@ -309,7 +309,12 @@ Result<abi::CopyFileRangeOut> PolicyFs::copy_file_range(const fuse::Call& call, 
   if (call.negotiated.has(abi::init_flag::kWritebackCache)) {
     VFS_CHECK(permitted(call, call.nodeid, Permission::kRead));
   }
-  if (!limits_.bounds_writes()) return below_.copy_file_range(call, in);
+  const auto copied = limits_.bounds_writes() ? copy_within_limits(call, in) : below_.copy_file_range(call, in);
+  if (copied.ok()) pace_.charge(copied.value().bytes_copied, Pace::Clock::now());
+  return copied;
+}
+
+Result<abi::CopyFileRangeOut> PolicyFs::copy_within_limits(const fuse::Call& call, const abi::CopyFileRangeIn& in) {
   VFS_TRY(const std::uint64_t room, room_for(call, in.off_out, in.len, false));
   abi::CopyFileRangeIn part = in;
   part.len = limits_.written.take_some(room);

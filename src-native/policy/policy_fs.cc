@@ -23,15 +23,17 @@ PolicyFs::PolicyFs(fuse::FileSystem& below, const PolicyOptions& options)
       nodes_(rules_, [this](std::uint64_t id, std::uint64_t count) { let_go(id, count); }),
       hidden_links_(below) {
   limits_.set(options.policy.limits);
+  pace_.set(options.policy.pace);
 }
 
-void PolicyFs::replace(const PolicySource& policy) {
+bool PolicyFs::replace(const PolicySource& policy) {
   const std::lock_guard lock(rules_mutex_);
   rules_ = Rules::compile(policy, rules_->generation() + 1);
   root_state_ = rules_->root();
   lasting_.store(rules_->lasting(), std::memory_order_relaxed);
   nodes_.replace(rules_);
   limits_.set(policy.limits);
+  return pace_.set(policy.pace);
 }
 
 StateRef PolicyFs::root_state() const {

@@ -27,6 +27,7 @@
 #include "policy/hard_links.h"
 #include "policy/limits.h"
 #include "policy/node_table.h"
+#include "policy/pace.h"
 #include "policy/rules.h"
 
 namespace vfs::policy {
@@ -43,7 +44,10 @@ class PolicyFs final : public fuse::FileSystem {
   PolicyFs(fuse::FileSystem& below, const PolicyOptions& options);
 
   // Requests that begin from now on are decided by this policy, also those about known nodes. What is open stays open.
-  void replace(const PolicySource& policy);
+  // True: what has been said about the pace is new.
+  bool replace(const PolicySource& policy);
+  // For who lets requests begin; what only their end tells is charged here.
+  Pace& pace() { return pace_; }
   std::size_t node_count() const { return nodes_.size(); }
   // See NodeTable::path_of. What the policy hides has a path, too, if its directory is known.
   Result<std::string> path_of(std::uint64_t id) { return nodes_.path_of(id); }
@@ -200,6 +204,7 @@ class PolicyFs final : public fuse::FileSystem {
   }
   void handle_gone(std::uint64_t handle);
   Result<abi::WriteOut> write_within_limits(const fuse::Call& call, const abi::WriteIn& in, GuestReader& from);
+  Result<abi::CopyFileRangeOut> copy_within_limits(const fuse::Call& call, const abi::CopyFileRangeIn& in);
   // How much may be written from here on. EFBIG: nothing.
   Result<std::uint64_t> room_for(const fuse::Call& call, std::uint64_t offset, std::uint64_t length, bool appends);
   // The directory, where something without a name may be made in it.
@@ -216,6 +221,7 @@ class PolicyFs final : public fuse::FileSystem {
   NodeTable nodes_;
   HiddenLinks hidden_links_;
   Limits limits_;
+  Pace pace_;
   // Held, to share, while a name is looked up or made and its node becomes known; alone, while names change hands. So a
   // node's place is never an earlier one.
   std::shared_mutex names_mutex_;

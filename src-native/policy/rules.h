@@ -20,6 +20,7 @@
 
 #include "policy/glob.h"
 #include "policy/limits.h"
+#include "policy/pace.h"
 #include "policy/verdict.h"
 
 namespace vfs::policy {
@@ -62,6 +63,7 @@ struct PolicySource {
   bool lasting = false;  // guests may remember names and attributes as long as the share allows
   HardLinks hard_links = HardLinks::kCheck;
   LimitValues limits = {};
+  PaceValues pace = {};
 };
 
 class Rules;

@@ -252,7 +252,7 @@ export type NativeDeviceEvent =
   | { readonly type: 'stopped'; readonly index: number; readonly state: NativeQueueState }
   /** The ring is broken; the queue reads no more but can still be stopped. */
   | { readonly type: 'queueError'; readonly index: number; readonly message: string }
-  /** Handlers have decided about requests of a pumped queue, which is to be pumped. */
+  /** A pumped queue is to be pumped: handlers have decided about its requests, or the turn of one has come. */
   | { readonly type: 'pump' }
   /** The tap has records: `takeTapped`. */
   | { readonly type: 'tapped'; readonly index: number };
@@ -265,8 +265,8 @@ export interface NativePumpResult {
   readonly needsCall: boolean;
   /** Requests that wait for a lock: each pump tries them again. */
   readonly parked: number;
-  /** Of these, those that wait for handlers; `pump` follows when they have decided. */
-  readonly intercepted: number;
+  /** Of these, those that wait for their turn or for handlers; `pump` follows when they need not any more. */
+  readonly atGates: number;
   /** Guest ranges that were written, merged: address, length, address, length… */
   readonly written: readonly bigint[];
 }
@@ -328,7 +328,7 @@ export interface NativeDevice {
   /**
    * Serves a pumped queue on this thread until its ring is empty. `bytes` is the borrowed memory, of which byte 0 is
    * guest address `base`; it is used during the call only. For other memories `bytes` is undefined. Of a queue that is
-   * about to stop nothing is taken: `settle`: what handlers decide is answered, and they have a moment left; `last`: what
+   * about to stop nothing is taken: `settle`: nothing waits for its turn any more, what handlers decide is answered, and they have a moment left; `last`: what
    * waits for a lock, or for handlers, is given up.
    */
   processQueue(
@@ -489,4 +489,4 @@ export interface NativeBinding {
 }
 
 /** The value of `NativeBinding.contract` that this TypeScript needs. */
-export const NATIVE_CONTRACT = 4;
+export const NATIVE_CONTRACT = 5;

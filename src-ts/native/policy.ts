@@ -35,10 +35,12 @@ export interface NativePolicy {
   readonly limits: NativeLimits;
 }
 
-/** Bounds of what a guest has and does; -1: none. */
+/** Bounds of what a guest has and does, and of how fast; -1: none. */
 export interface NativeLimits {
   readonly openHandles: number;
   readonly inodes: number;
   readonly bytesWritten: number;
   readonly fileSize: number;
+  readonly opsPerSecond: number;
+  readonly bytesPerSecond: number;
 }

@@ -181,7 +181,16 @@ function checkTotals(rules: readonly CompiledRule[], masks: readonly Uint8Array[
   if (bytes > MASK_BYTES_MAX) throw new PolicyProblem(place, `masks have ${bytes} bytes; at most ${MASK_BYTES_MAX}`);
 }
 
-const NO_LIMITS: NativeLimits = { openHandles: -1, inodes: -1, bytesWritten: -1, fileSize: -1 };
+const NO_LIMITS: NativeLimits = {
+  openHandles: -1,
+  inodes: -1,
+  bytesWritten: -1,
+  fileSize: -1,
+  opsPerSecond: -1,
+  bytesPerSecond: -1,
+};
+/** Of these 0 is none: nothing would ever happen. */
+const RATES = ['opsPerSecond', 'bytesPerSecond'];
 
 function limitsOf(rule: Given, place: Place, before: NativeLimits | undefined): NativeLimits {
   if (before !== undefined) throw new PolicyProblem(place, 'there is another "limits"');
@@ -191,8 +200,9 @@ function limitsOf(rule: Given, place: Place, before: NativeLimits | undefined): 
   if (given.length === 0) throw new PolicyProblem(place, `it limits nothing; there are ${names.join(', ')}`);
   const count = (name: string): number => {
     const value = rule[name];
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
-    throw new PolicyProblem([...place, name], `${JSON.stringify(value)} is no integer, 0 or more`);
+    const least = RATES.includes(name) ? 1 : 0;
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least) return value;
+    throw new PolicyProblem([...place, name], `${JSON.stringify(value)} is no integer, ${least} or more`);
   };
   return { ...NO_LIMITS, ...Object.fromEntries(given.map((name) => [name, count(name)])) };
 }

@@ -100,6 +100,9 @@ export interface LimitValues {
   readonly bytesWritten?: number;
   /** Bytes of a file; EFBIG. */
   readonly fileSize?: number;
+  /** Operations, and bytes read, written and copied, per second, at least 1. Who is faster waits; no errno. */
+  readonly opsPerSecond?: number;
+  readonly bytesPerSecond?: number;
 }
 export interface LimitsRule extends LimitValues {
   readonly type: 'limits';

@@ -22,6 +22,6 @@ describe('loader', () => {
   test('refuses a binding of another contract and says what to do', async () => {
     const stale = { contract: 0 } as never;
     expect(await codeOf(() => loader.injectBinding(stale))).toBe('ERR_VIRTIOFS_ADDON_MISMATCH');
-    expect(messageOf(() => loader.injectBinding(stale))).toMatch(/version 0 .* the library 4.*rebuild/s);
+    expect(messageOf(() => loader.injectBinding(stale))).toMatch(/version 0 .* the library \d+.*rebuild/s);
   });
 });

@@ -3,11 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
-#include <condition_variable>
+#include <functional>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,6 +12,7 @@
 #include "policy/policy_fixture.h"
 #include "support/fake_file_system.h"
 #include "support/fuse_client.h"
+#include "support/lone_request.h"
 
 namespace vfs::device {
 namespace {
@@ -25,74 +23,24 @@ using test::FuseClient;
 using test::FuseRequest;
 using Kind = InterceptEvent::Kind;
 
-constexpr GuestAddress kRequestAt{0x1000};
-constexpr GuestAddress kReplyAt{0x10000};
-constexpr std::uint64_t kMemoryBytes = 1U << 20;
-
 // A request as a queue has it, served on the thread that says so.
-class Task final : public InterceptedTask, private CompletionSink {
+class Task final : public InterceptedTask, public test::LoneRequest {
  public:
   Task(fuse::Server& server, Interceptor& interceptor, const FuseRequest& request, std::uint32_t room = 4096)
-      : server_(server), interceptor_(interceptor), memory_(memory()) {
-    const std::vector<std::byte> bytes = request.bytes();
-    memory_->window({kRequestAt, static_cast<std::uint32_t>(bytes.size())}).value().copy_in(0, bytes);
-    in_ = {GuestRange{kRequestAt, static_cast<std::uint32_t>(bytes.size())}};
-    out_ = {GuestRange{kReplyAt, room}};
-    request_.start(
-        Chain(GuestReader(*memory_, in_, in_[0].length), GuestWriter(*memory_, out_, room), Completion(*this, {this})));
-    VFS_ASSERT(server_.receive(request_, counters_).has_value());
-  }
+      : LoneRequest(server, request, room), interceptor_(interceptor) {}
 
-  bool taken(bool pumped = false) { return interceptor_.take(*this, this, pumped, counters_); }
-  fuse::Request& intercepted() override { return request_; }
+  bool taken(bool pumped = false) { return interceptor_.take(*this, this, pumped, counters()); }
+  fuse::Request& intercepted() override { return request(); }
   void serve_below() override {
     if (before_serving) before_serving();
-    static_cast<void>(server_.serve(request_, true, counters_));
+    serve();
   }
   void replied(fuse::Request&) override { interceptor_.replied(*this); }
 
   std::function<void()> before_serving;
 
-  // Waits for the answer; positive errno.
-  int error() {
-    std::unique_lock lock(mutex_);
-    answered_.wait(lock, [this] { return written_.has_value(); });
-    return -memory_->window({kReplyAt, sizeof(abi::OutHeader)}).value().load<abi::OutHeader>(0).error;
-  }
-  bool is_answered() {
-    const std::lock_guard lock(mutex_);
-    return written_.has_value();
-  }
-  std::uint32_t written() {
-    const std::lock_guard lock(mutex_);
-    return written_.value_or(0);
-  }
-  template <WireValue T>
-  T payload() {
-    return memory_->window({kReplyAt, sizeof(abi::OutHeader) + sizeof(T)}).value().load<T>(sizeof(abi::OutHeader));
-  }
-
  private:
-  static std::shared_ptr<GuestMemory> memory() {
-    return GuestMemory::allocate({{GuestAddress{0}, kMemoryBytes, -1, 0}}).value();
-  }
-  void complete(CompletionToken, std::uint32_t written, bool) override {
-    const std::lock_guard lock(mutex_);
-    EXPECT_FALSE(written_.has_value());
-    written_ = written;
-    answered_.notify_all();
-  }
-
-  fuse::Server& server_;
   Interceptor& interceptor_;
-  std::shared_ptr<GuestMemory> memory_;
-  std::array<GuestRange, 1> in_{};
-  std::array<GuestRange, 1> out_{};
-  fuse::Counters counters_;
-  fuse::Request request_;
-  std::mutex mutex_;
-  std::condition_variable answered_;
-  std::optional<std::uint32_t> written_;
 };
 
 class Observer final : public InterceptObserver {
@@ -334,7 +282,8 @@ TEST_F(InterceptorTest, what_is_kept_for_handlers_is_bounded) {
   small.set_plan({.sets = {set_of({Opcode::kReadlink})}});
   // Room for a reply counts as what it may become; each has less than the whole.
   const auto roomy = [&] {
-    return std::make_unique<Task>(server_, small, FuseRequest(Opcode::kReadlink).unique(5), kMemoryBytes - 0x10000);
+    return std::make_unique<Task>(server_, small, FuseRequest(Opcode::kReadlink).unique(5),
+                                  Task::kMemoryBytes - Task::kReplyAt.value);
   };
   std::vector<std::unique_ptr<Task>> tasks;
   int refused = 0;

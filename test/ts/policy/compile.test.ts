@@ -69,6 +69,11 @@ describe('compilePolicy', () => {
   test.each([
     [[{ type: 'hid', paths: 'x' }], '[0].type: "hid" is no type of rule; did you mean "hide"?'],
     [{ rules: [{ type: 'hide' }] }, 'rules[0]: "hide" needs "paths"'],
+    [[{ type: 'limits', inodes: -1 }], '[0].inodes: -1 is no integer, 0 or more'],
+    [[{ type: 'limits', opsPerSecond: 0 }], '[0].opsPerSecond: 0 is no integer, 1 or more'],
+    [[{ type: 'limits', bytesPerSecond: 0.5 }], '[0].bytesPerSecond: 0.5 is no integer, 1 or more'],
+    [[{ type: 'limits', opsPerSec: 5 }], '[0].opsPerSec: there is no such property; did you mean "opsPerSecond"?'],
+    [[{ type: 'limits' }], '[0]: it limits nothing; there are '],
     [{ rules: [{ type: 'hide', paths: ['a', 3] }] }, 'rules[0].paths[1]: 3 is no pattern; patterns are texts'],
     [{ rules: [{ type: 'deny', paths: 'x', operations: ['raed'] }] }, 'rules[0].operations[0]: "raed" is no operation'],
     [{ rules: [{ type: 'readOnly', path: 'x' }] }, 'rules[0].path: there is no such property; did you mean "paths"?'],

@@ -121,7 +121,7 @@ export class FakeDevice implements NativeDevice {
     bytes: Uint8Array | undefined,
     base: bigint,
     mode: 'serve' | 'settle' | 'last',
-  ) => Omit<NativePumpResult, 'parked' | 'intercepted'> & { readonly parked?: number } = () => ({
+  ) => Omit<NativePumpResult, 'parked' | 'atGates'> & { readonly parked?: number } = () => ({
     served: 0,
     needsCall: false,
     written: [],
@@ -197,7 +197,7 @@ export class FakeDevice implements NativeDevice {
     base: bigint,
     mode: 'serve' | 'settle' | 'last',
   ): NativePumpResult {
-    return { parked: 0, intercepted: 0, ...this.pump(index, bytes, base, mode) };
+    return { parked: 0, atGates: 0, ...this.pump(index, bytes, base, mode) };
   }
 
   setPolicy(policy: NativePolicy): boolean {
@@ -240,7 +240,7 @@ export class FakeDevice implements NativeDevice {
 }
 
 export class FakeBinding implements NativeBinding {
-  readonly contract = 4;
+  readonly contract = 5;
   readonly sanitizer = '';
   readonly fds = new FakeFds();
   readonly sockets = new FakeSockets(this.fds);
