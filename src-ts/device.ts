@@ -1,4 +1,7 @@
 /** Making the native device of a backend, from options that have been checked. */
+import { mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { nativeShareOptions } from './config/native-options.js';
 import { VirtioFsError, fromNative, native } from './errors.js';
 import { loadBinding } from './native/load.js';
@@ -6,7 +9,7 @@ import type { NativeDevice, NativeDeviceEvent } from './native/binding.js';
 import type { Observer } from './observe/observer.js';
 import { makeDirectories, overlayError } from './overlay/index.js';
 import { compilePolicy } from './policy/compile.js';
-import { TAG_BYTES_MAX, type ParsedOptions } from './options.js';
+import { NO_RULES, TAG_BYTES_MAX, type ParsedOptions } from './options.js';
 import { capabilityNames } from './sandbox/capabilities.js';
 import type { Confinement } from './sandbox/confinement.js';
 import { openStateFile } from './state-file.js';
@@ -27,16 +30,18 @@ export function createDevice(
   onEvent: (event: NativeDeviceEvent) => void,
 ): NativeDevice {
   const { config, policy: given, stateFile, audit, ...device } = options;
-  // Paths are the policy's knowledge. One without a rule forbids nothing.
-  const policy = given ?? (audit === undefined ? undefined : compilePolicy({ rules: [], lasting: true }));
+  // Paths are the policy's knowledge.
+  const policy = given ?? (audit === undefined ? undefined : compilePolicy(NO_RULES));
   const binding = loadBinding();
   const { overlay } = device;
   if (overlay !== undefined) makeDirectories(overlay);
+  const empty = device.sharedDir === '' ? mkdtempSync(join(tmpdir(), 'virtio-fs-empty-')) : undefined;
   const state = stateFile === undefined ? undefined : openStateFile(stateFile, device.sharedDir);
   try {
     const rules = { policy: policy?.nativeAt(now), awaitsHandlers: policy?.handlers === 'attached' };
     const flat = {
       ...device,
+      ...(empty === undefined ? {} : { sharedDir: empty }),
       sessionFd: state?.number ?? -1,
       ...nativeShareOptions(config),
       ...rules,
@@ -49,6 +54,8 @@ export function createDevice(
   } finally {
     // The device has one of its own, which keeps the lock.
     state?.close();
+    // What the device has open stays as empty as it is: nothing can be made in a directory that is gone.
+    if (empty !== undefined) rmdirSync(empty);
   }
 }
 

@@ -26,6 +26,7 @@ import { checkCall, checkQueueSetup, type QueueSetup, type QueueState } from './
 import type { Confinement } from './sandbox/confinement.js';
 import { backendStats, type BackendStats } from './stats.js';
 import { VIRTIO_FEATURES, maskOf } from './virtio-features.js';
+import { MountedServer } from './virtual/mounts.js';
 import { PROTOCOL_FEATURES } from './vhost-user/protocol.js';
 
 /** The payload of `queueError`. */
@@ -79,7 +80,7 @@ type RunningQueue = Pump | undefined;
 export class FsBackend extends EventEmitter<FsBackendEvents> {
   /** The name under which the guest mounts the share. */
   readonly tag: string;
-  /** The shared directory, absolute. It was opened at construction; the path is not used again. */
+  /** The shared directory, absolute; empty if there is none. It was opened at construction; the path is not used again. */
   readonly sharedDir: string;
   /** Queues: the hiprio queue (0) and the request queues (1…). */
   readonly maxQueueNum: number;
@@ -127,9 +128,10 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
       throw error;
     }
     this.#asciiCasefold = parsed.config.asciiCasefold;
-    const { policy } = parsed;
+    const { policy, mounts } = parsed;
     if (policy !== undefined) {
-      this.#policy = new HeldPolicy(policy, now, this.#device, (event) => this.#onHandlerError(event));
+      const mounted = mounts === undefined ? undefined : new MountedServer(mounts);
+      this.#policy = new HeldPolicy(policy, now, this.#device, (event) => this.#onHandlerError(event), mounted);
     }
     this.confinement = confinementOf(parsed, this.#device);
     this.resumed = parsed.stateFile === undefined ? undefined : native(() => this.#device.resumed());

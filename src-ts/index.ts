@@ -71,6 +71,10 @@ export type { AttachOptions, AttachedHandlers, HandlerErrorEvent, HandlerOptions
 export type { HandledOperation, Handler, HandlerRequest, Handlers, Next } from './policy/index.js';
 export type { OperationParameters, OperationReplies, RequestChanges, RequestContext } from './policy/index.js';
 export { overlay, Overlay, type OverlayChange, type OverlayOptions } from './overlay/index.js';
+export { VirtualDirectory, VirtualFile, VirtualSymlink, mounted } from './virtual/index.js';
+export type { VirtualAttributes, VirtualContent, VirtualEntries, VirtualEntry } from './virtual/index.js';
+export type { Mountable, Mounted, MountOptions, VirtualFileHandle } from './virtual/index.js';
+export type { VirtualFileSource, VirtualFs, VirtualStats } from './virtual/index.js';
 export type { QueueSetup, QueueState } from './queue-setup.js';
 export type { BackendStats, LatencyClass, OperationLatency, OperationStats } from './stats.js';
 export { VirtioFsError, type VirtioFsErrorCode, type VirtioFsErrorDetails } from './errors.js';

@@ -12,6 +12,9 @@ import { parseAudit, type AuditOptions, type ParsedAudit } from './observe/optio
 import { Overlay } from './overlay/index.js';
 import { compilePolicy, type CompiledPolicy } from './policy/compile.js';
 import type { Policy } from './policy/rules.js';
+import { isMountable, parseMounts, type Mountable, type Mounted, type ParsedMounts } from './virtual/mounts.js';
+import type { VirtualDirectory } from './virtual/objects.js';
+import type { VirtualFs } from './virtual/types.js';
 import { parseConfinement, type ConfineThreadsOptions } from './sandbox/confinement.js';
 
 /** Options of a new FsBackend. */
@@ -20,9 +23,11 @@ export interface FsBackendOptions {
   readonly tag: string;
   /**
    * The directory to share; resolved against the current directory and opened at construction. Or an `overlay`: the
-   * directory stays as it is, and what the guest does goes to another.
+   * directory stays as it is, and what the guest does goes to another. Or what is served instead of one (docs/virtual.md).
    */
-  readonly sharedDir: string | Overlay;
+  readonly sharedDir: string | Overlay | VirtualDirectory | VirtualFs | Mounted;
+  /** What of the application's own is mounted in the share, by path (`/a/b`); default: nothing. docs/virtual.md. */
+  readonly mounts?: Readonly<Record<string, Mountable | Mounted>>;
   /** crosvm's key=value string or an object; docs/config.md. */
   readonly config?: string | ConfigObject;
   /** Number of request queues, 1 to 255; default 1. Linux guests use more than one since 6.10. */
@@ -57,8 +62,9 @@ export interface FsBackendOptions {
 /** Complete options. */
 export interface ParsedOptions {
   readonly tag: string;
-  /** Absolute. */
+  /** Absolute; empty: there is none, because something is mounted as the whole share. */
   readonly sharedDir: string;
+  readonly mounts: ParsedMounts | undefined;
   readonly overlay: Overlay | undefined;
   readonly config: Config;
   readonly requestQueues: number;
@@ -72,6 +78,9 @@ export interface ParsedOptions {
   readonly audit: ParsedAudit | undefined;
 }
 
+/** A policy that forbids nothing. */
+export const NO_RULES = { rules: [], lasting: true } as const;
+
 /** The longest that a queue's thread looks for more to do, µs. */
 export const POLL_US_MAX = 10_000;
 
@@ -81,6 +90,7 @@ export const TAG_BYTES_MAX = 36;
 const OPTION_NAMES = [
   'tag',
   'sharedDir',
+  'mounts',
   'config',
   'requestQueues',
   'poolThreads',
@@ -110,13 +120,18 @@ export function parseOptions(options: unknown): ParsedOptions {
   const { stateFile, confineThreads } = given;
   const withoutPolicy = parseConfig(given['config']);
   const over = sharedDir instanceof Overlay ? sharedDir : undefined;
-  const policy =
-    given['policy'] === undefined ? undefined : compilePolicy(given['policy'], withoutPolicy.asciiCasefold);
+  const mounts = mountsOf(sharedDir, given['mounts']);
+  const isWhole = mounts?.has('/') ?? false;
+  // What is mounted is served by way of a policy's handlers.
+  const policyGiven = given['policy'] ?? (mounts === undefined ? undefined : NO_RULES);
+  const policy = policyGiven === undefined ? undefined : compilePolicy(policyGiven, withoutPolicy.asciiCasefold);
   const config = policy === undefined ? withoutPolicy : withIdMap(given['config'], policy);
   if (over !== undefined) checkOverlay(config, stateFile);
+  if (mounts !== undefined) checkWithMounts(policy, isWhole ? stateFile : undefined);
   return {
     tag: parseTag(tag),
-    sharedDir: over?.lower ?? parsePath('sharedDir', sharedDir, 'the path of a directory'),
+    mounts,
+    sharedDir: isWhole ? '' : (over?.lower ?? parsePath('sharedDir', sharedDir, 'the path of a directory')),
     overlay: over,
     config,
     requestQueues: parseCount('requestQueues', requestQueues, 1, 255),
@@ -128,6 +143,29 @@ export function parseOptions(options: unknown): ParsedOptions {
     policy,
     audit: given['audit'] === undefined ? undefined : parseAudit(given['audit']),
   };
+}
+
+/** A directory of an application's own as the share is one mounted at its root. */
+function mountsOf(sharedDir: unknown, mounts: unknown): ParsedMounts | undefined {
+  if (isMountable(sharedDir)) {
+    if (mounts === undefined) return parseMounts({ '/': sharedDir });
+    throw invalidOption('"mounts" go into a directory that is shared, and "sharedDir" is none');
+  }
+  if (mounts === undefined) return undefined;
+  const parsed = parseMounts(mounts);
+  if (parsed.has('/')) throw invalidOption('what is mounted at "/" is the share itself: give it as "sharedDir"');
+  return parsed.size === 0 ? undefined : parsed;
+}
+
+function checkWithMounts(policy: CompiledPolicy | undefined, stateFile: unknown): void {
+  if (policy?.handlers === 'attached') {
+    throw invalidOption("what is mounted is served by this thread, and with `on: 'attached'` no other handlers are");
+  }
+  if (stateFile !== undefined) throw invalidOption('"stateFile" is of a share that is a directory');
+}
+
+function invalidOption(detail: string): VirtioFsError {
+  return new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail });
 }
 
 /** What an overlay does without, as the configuration has it. */

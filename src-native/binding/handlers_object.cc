@@ -67,12 +67,31 @@ void describe_request(Napi::Env env, const device::InterceptEvent& event, Napi::
   object.Set("roomBytes", Napi::Number::New(env, event.room_bytes));
 }
 
+// Pairs, one behind the other.
+Napi::Value numbers_of(Napi::Env env, const std::vector<std::pair<std::uint64_t, std::uint64_t>>& pairs) {
+  Napi::BigUint64Array numbers = Napi::BigUint64Array::New(env, pairs.size() * 2);
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    numbers[2 * i] = pairs[i].first;
+    numbers[2 * i + 1] = pairs[i].second;
+  }
+  return numbers;
+}
+
 Napi::Object describe(Napi::Env env, const device::InterceptEvent& event) {
   using Kind = device::InterceptEvent::Kind;
   Napi::Object object = Napi::Object::New(env);
   object.Set("id", Napi::Number::New(env, static_cast<double>(event.id)));
   if (event.kind == Kind::kRequest) {
     describe_request(env, event, object);
+    return object;
+  }
+  if (event.kind == Kind::kSession) {
+    object.Set("type", "session");
+    return object;
+  }
+  if (event.kind == Kind::kForgotten) {
+    object.Set("type", "forgotten");
+    object.Set("nodes", numbers_of(env, event.nodes));
     return object;
   }
   object.Set("type", event.kind == Kind::kReply ? "reply" : "abandoned");
@@ -88,6 +107,7 @@ device::HandlerSetSource set_from(const Given& given) {
   return {.opcodes = given.numbers("opcodes"),
           .everywhere = given.flag("everywhere"),
           .patterns = patterns_from(given),
+          .exactly = given.texts("exactly"),
           .deadline = std::chrono::milliseconds(given.number("deadlineMs")),
           .verdict = Errno(given.integer("verdict"))};
 }
@@ -172,8 +192,10 @@ void HandlersObject::deliver(Napi::Env env, Napi::Function callback, HandlersObj
 Napi::Value HandlersObject::set_plan(const Napi::CallbackInfo& info) {
   if (interceptor_ == nullptr) return Napi::Number::New(info.Env(), 0);
   const Given given(info[0].As<Napi::Object>());
-  const std::uint64_t number =
-      interceptor_->set_plan({.sets = given.list("sets", set_from), .ignore_case = given.flag("ignoreCase")});
+  device::InterceptPlanSource plan{.sets = given.list("sets", set_from), .ignore_case = given.flag("ignoreCase")};
+  if (const int set = given.integer("virtualSet"); set >= 0) plan.virtual_set = static_cast<std::size_t>(set);
+  plan.virtual_root = given.flag("virtualRoot");
+  const std::uint64_t number = interceptor_->set_plan(plan);
   return Napi::Number::New(info.Env(), static_cast<double>(number));
 }
 

@@ -132,6 +132,29 @@ std::optional<Places> places_of(const Request& request, policy::PolicyFs& policy
   return std::move(places).value();
 }
 
+// The second node of what has two; 0: it has one, or is malformed.
+std::uint64_t second_node(const Request& request) {
+  fuse::Decoder decoder = request.decoder();
+  switch (request.row()->opcode) {
+    case Opcode::kRename:
+    case Opcode::kRename2: {
+      const auto in = decoder.take<abi::RenameIn>();
+      return in.ok() ? in.value().newdir : 0;
+    }
+    case Opcode::kLink: {
+      const auto in = decoder.take<abi::LinkIn>();
+      return in.ok() ? in.value().oldnodeid : 0;
+    }
+    case Opcode::kCopyFileRange:
+    case Opcode::kCopyFileRange64: {
+      const auto in = decoder.take<abi::CopyFileRangeIn>();
+      return in.ok() ? in.value().nodeid_out : 0;
+    }
+    default:
+      return 0;
+  }
+}
+
 bool interceptable(const OpRow& row) { return row.answer == fuse::Answer::kReply && !row.before_init; }
 
 InterceptPlan::InterceptPlan(const InterceptPlanSource& source) {
@@ -143,15 +166,25 @@ InterceptPlan::InterceptPlan(const InterceptPlanSource& source) {
     for (const std::uint32_t opcode : set.opcodes) {
       const OpRow* row = fuse::find_op(opcode);
       if (row == nullptr || !interceptable(*row)) continue;
-      operations_ |= std::uint64_t{1} << fuse::op_slot(row);
+      if (source.virtual_set != i) operations_ |= std::uint64_t{1} << fuse::op_slot(row);
       sets_[fuse::op_slot(row)] |= bit;
     }
     terms_.push_back({set.deadline, set.verdict});
+    for (const std::string& path : set.exactly) exactly_[path] |= bit;
     asks_for_paths_ = asks_for_paths_ || !set.everywhere;
     paths.rules.push_back({.effect = {.denies = bit}, .everywhere = set.everywhere, .patterns = set.patterns});
   }
   paths_ = policy::Rules::compile(paths, 0);
+  if (!source.virtual_set.has_value()) return;
+  virtual_sets_ = std::uint32_t{1} << *source.virtual_set;
+  first_virtual_ = source.virtual_root ? abi::kRootId : policy::kFirstVirtualNode;
+  for (const Opcode opcode :
+       {Opcode::kRename, Opcode::kRename2, Opcode::kLink, Opcode::kCopyFileRange, Opcode::kCopyFileRange64}) {
+    operations_ |= std::uint64_t{1} << fuse::slot_of_opcode(static_cast<std::uint32_t>(opcode));
+  }
 }
+
+bool InterceptPlan::reaches_virtual(const Request& request) const { return is_virtual(second_node(request)); }
 
 InterceptPlanSource InterceptPlan::everything() {
   HandlerSetSource set;
@@ -161,6 +194,11 @@ InterceptPlanSource InterceptPlan::everything() {
 }
 
 std::uint32_t InterceptPlan::at(const Place& place) const {
+  const auto exactly = exactly_.find(place.path);
+  return by_pattern(place) | (exactly == exactly_.end() ? 0 : exactly->second);
+}
+
+std::uint32_t InterceptPlan::by_pattern(const Place& place) const {
   policy::StateRef directory = paths_->root();
   std::string_view rest(place.path);
   rest.remove_prefix(1);

@@ -11,6 +11,7 @@ namespace vfs::device {
 
 Interceptor::Interceptor(fuse::Server& server, policy::PolicyFs& policy, Setup setup)
     : server_(server), policy_(policy), setup_(std::move(setup)) {
+  policy_.set_virtual_nodes(this);
   set_plan(setup_.awaited ? InterceptPlan::everything() : InterceptPlanSource{});
 }
 
@@ -21,13 +22,24 @@ Interceptor::~Interceptor() { close(); }
 bool Interceptor::take(InterceptedTask& task, const void* owner, bool pumped, fuse::Counters& counters) {
   fuse::Request& request = task.intercepted();
   const fuse::OpRow& row = *request.row();
-  auto places = places_of(request, policy_);
-  if (!places.has_value()) return false;
   std::unique_lock lock(mutex_);
   const auto plan = plan_;
   const std::uint64_t plan_number = plan_number_;
   lock.unlock();
-  const std::uint32_t sets = plan->concerned(row, *places);
+  const bool is_virtual = plan->is_virtual(request.header().nodeid);
+  auto places = is_virtual ? Places{} : places_of(request, policy_);
+  std::uint32_t sets = 0;
+  if (is_virtual) {
+    sets = plan->concerned_virtual(row);
+  } else if (places.has_value()) {
+    sets = plan->concerned(row, *places);
+  }
+  // A node of the application's own is none of the file system's; from one to the other it is as between two mounts.
+  const bool reaches = is_virtual || plan->reaches_virtual(request);
+  if (reaches && (sets == 0 || !is_virtual)) {
+    server_.refuse(request, is_virtual ? Errno(ENOSYS) : Errno(EXDEV), counters);
+    return true;
+  }
   if (sets == 0) return false;
   lock.lock();
   const ByteSpan parameters = request.parameters();
@@ -191,6 +203,7 @@ void Interceptor::detach(InterceptObserver& observer) {
   observer_ = nullptr;
   refuse_all(lock, EIO);
   events_.clear();
+  forgotten_.clear();
 }
 
 std::uint64_t Interceptor::set_plan(const InterceptPlanSource& source) {
@@ -198,12 +211,33 @@ std::uint64_t Interceptor::set_plan(const InterceptPlanSource& source) {
   const std::lock_guard lock(mutex_);
   plan_ = std::move(plan);
   operations_.store(plan_->operations(), std::memory_order_relaxed);
+  first_virtual_.store(plan_->first_virtual(), std::memory_order_relaxed);
   return ++plan_number_;
 }
 
 std::vector<InterceptEvent> Interceptor::take_events() {
   const std::lock_guard lock(mutex_);
+  if (!forgotten_.empty()) {
+    const auto nodes = std::exchange(forgotten_, {});
+    InterceptEvent event{.kind = InterceptEvent::Kind::kForgotten};
+    event.nodes.assign(nodes.begin(), nodes.end());
+    events_.push_back(std::move(event));
+  }
   return std::exchange(events_, {});
+}
+
+void Interceptor::virtual_forgotten(std::uint64_t id, std::uint64_t count) {
+  const std::lock_guard lock(mutex_);
+  if (observer_ == nullptr) return;
+  const bool untold = events_.empty() && forgotten_.empty();
+  if (forgotten_.size() < kForgottenMax || forgotten_.contains(id)) forgotten_[id] += count;
+  if (untold) observer_->events_waiting();
+}
+
+void Interceptor::session_ended() {
+  const std::lock_guard lock(mutex_);
+  forgotten_.clear();
+  tell({.kind = InterceptEvent::Kind::kSession});
 }
 
 bool Interceptor::proceed(std::uint64_t id, Changes&& changes) {
@@ -300,8 +334,9 @@ Status Interceptor::start_thread() {
 
 void Interceptor::tell(InterceptEvent event) {
   if (observer_ == nullptr) return;
+  const bool untold = events_.empty() && forgotten_.empty();
   events_.push_back(std::move(event));
-  if (events_.size() == 1) observer_->events_waiting();
+  if (untold) observer_->events_waiting();
 }
 
 void Interceptor::set_deadline(Entry& entry, std::chrono::nanoseconds left) {

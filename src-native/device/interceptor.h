@@ -26,6 +26,7 @@
 #include <shared_mutex>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/thread.h"
@@ -55,6 +56,8 @@ struct InterceptEvent {
     kRequest,    // decide about it
     kReply,      // of the file system, to what was passed on
     kAbandoned,  // it is decided; `error` says why
+    kForgotten,  // of nodes of the application's own: `nodes`
+    kSession,    // the guest knows no node any more
   };
   Kind kind;
   std::uint64_t id = 0;
@@ -71,6 +74,8 @@ struct InterceptEvent {
   // kReply: the payload, if it is short; else see reply().
   std::vector<std::byte> payload{};
   std::uint32_t payload_bytes = 0;
+  // kForgotten: how often, by node.
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> nodes{};
 };
 
 class InterceptObserver {
@@ -81,7 +86,7 @@ class InterceptObserver {
   ~InterceptObserver() = default;
 };
 
-class Interceptor {
+class Interceptor final : public policy::VirtualNodes {
  public:
   // How long handlers may still decide when their queue stops.
   static constexpr std::chrono::milliseconds kGrace{1000};
@@ -89,6 +94,9 @@ class Interceptor {
   static constexpr std::size_t kBytesMax = std::size_t{64} << 20;
   // Payloads up to this come with their event.
   static constexpr std::size_t kPayloadWithEvent = 4096;
+  // Nodes of the application's own that have been forgotten and nobody has been told of yet; what a guest forgets
+  // beyond that is remembered until its session ends.
+  static constexpr std::size_t kForgottenMax = std::size_t{1} << 18;
 
   struct Setup {
     std::uint32_t data_bytes_max;  // of data that is kept, and of replies that are caught
@@ -101,11 +109,14 @@ class Interceptor {
   };
   Interceptor(fuse::Server& server, policy::PolicyFs& policy, Setup setup);
   ~Interceptor();
+  Interceptor(const Interceptor&) = delete;
+  Interceptor& operator=(const Interceptor&) = delete;
 
   // --- the queues' side
-  // Whether some handler wants such operations: all that other requests pay.
-  bool covers(const fuse::OpRow& row) const {
-    return (operations_.load(std::memory_order_relaxed) >> fuse::op_slot(&row) & 1U) != 0;
+  // Whether some handler may want it: all that other requests pay.
+  bool covers(const fuse::Request& request) const {
+    if ((operations_.load(std::memory_order_relaxed) >> fuse::op_slot(request.row()) & 1U) != 0) return true;
+    return request.header().nodeid >= first_virtual_.load(std::memory_order_relaxed) && interceptable(*request.row());
   }
   // Takes a request over, or refuses it. False: it concerns no handler. The owner's thread, with its counters.
   bool take(InterceptedTask& task, const void* owner, bool pumped, fuse::Counters& counters);
@@ -147,6 +158,9 @@ class Interceptor {
   std::optional<std::vector<std::byte>> data(std::uint64_t id);
   // The payload of the file system's reply.
   std::optional<std::vector<std::byte>> reply(std::uint64_t id) const;
+
+  void virtual_forgotten(std::uint64_t id, std::uint64_t count) override;
+  void session_ended() override;
 
   // Refuses everything, joins. Idempotent.
   void close();
@@ -205,6 +219,7 @@ class Interceptor {
   policy::PolicyFs& policy_;
   const Setup setup_;
   std::atomic<std::uint64_t> operations_{0};
+  std::atomic<std::uint64_t> first_virtual_{~std::uint64_t{0}};
 
   mutable std::mutex mutex_;  // guards all below; no request is served or answered while it is held
   std::condition_variable wake_;
@@ -215,6 +230,7 @@ class Interceptor {
   std::uint64_t last_id_ = 0;
   std::size_t bytes_ = 0;
   std::vector<InterceptEvent> events_;
+  std::unordered_map<std::uint64_t, std::uint64_t> forgotten_;
   Clock::time_point next_look_ = Clock::time_point::max();
   bool closing_ = false;
   bool usable_ = false;

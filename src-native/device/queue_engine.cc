@@ -169,7 +169,7 @@ bool QueueEngine::throttle(Slot& slot) {
 
 // True: the slot is the interceptor's, or has been answered.
 bool QueueEngine::intercept(Slot& slot, fuse::Counters& counters) {
-  if (gates_.interceptor == nullptr || !gates_.interceptor->covers(*slot.request.row())) return false;
+  if (gates_.interceptor == nullptr || !gates_.interceptor->covers(slot.request)) return false;
   enter_gate(slot);
   if (gates_.interceptor->take(slot, this, pool_ == nullptr, counters)) return true;
   leave_gate(slot);

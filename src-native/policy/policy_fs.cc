@@ -42,6 +42,10 @@ StateRef PolicyFs::root_state() const {
 }
 
 void PolicyFs::forget(const fuse::Call& call, std::uint64_t nodeid, std::uint64_t count) {
+  if (nodeid >= kFirstVirtualNode) {
+    if (virtual_nodes_ != nullptr) virtual_nodes_->virtual_forgotten(nodeid, count);
+    return;
+  }
   if (const std::uint64_t passed = nodes_.forget(nodeid, count); passed > 0) below_.forget(call, nodeid, passed);
 }
 

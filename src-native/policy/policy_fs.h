@@ -39,6 +39,21 @@ struct PolicyOptions {
   bool open_atomic = false;  // the file system below has it
 };
 
+// Numbers of nodes from here on are none of the share: the application has given them to what it serves itself. Those
+// of the share are below 2^53.
+inline constexpr std::uint64_t kFirstVirtualNode = std::uint64_t{1} << 62;
+
+// Who knows nodes that are not the share's.
+class VirtualNodes {
+ public:
+  // Any thread.
+  virtual void virtual_forgotten(std::uint64_t id, std::uint64_t count) = 0;
+  virtual void session_ended() = 0;
+
+ protected:
+  ~VirtualNodes() = default;
+};
+
 class PolicyFs final : public fuse::FileSystem {
  public:
   PolicyFs(fuse::FileSystem& below, const PolicyOptions& options);
@@ -46,6 +61,8 @@ class PolicyFs final : public fuse::FileSystem {
   // Requests that begin from now on are decided by this policy, also those about known nodes. What is open stays open.
   // True: what has been said about the pace is new.
   bool replace(const PolicySource& policy);
+  // Before anything is served; must outlive what is. Null: nobody.
+  void set_virtual_nodes(VirtualNodes* nodes) { virtual_nodes_ = nodes; }
   // For who lets requests begin; what only their end tells is charged here.
   Pace& pace() { return pace_; }
   std::size_t node_count() const { return nodes_.size(); }
@@ -222,6 +239,7 @@ class PolicyFs final : public fuse::FileSystem {
   HiddenLinks hidden_links_;
   Limits limits_;
   Pace pace_;
+  VirtualNodes* virtual_nodes_ = nullptr;
   // Held, to share, while a name is looked up or made and its node becomes known; alone, while names change hands. So a
   // node's place is never an earlier one.
   std::shared_mutex names_mutex_;

@@ -58,6 +58,7 @@ void PolicyFs::forget_session() {
   nodes_.clear();
   hidden_links_.forget();
   limits_.begin_session();
+  if (virtual_nodes_ != nullptr) virtual_nodes_->session_ended();
   const std::lock_guard lock(masks_mutex_);
   open_masks_.clear();
 }

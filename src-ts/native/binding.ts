@@ -489,4 +489,4 @@ export interface NativeBinding {
 }
 
 /** The value of `NativeBinding.contract` that this TypeScript needs. */
-export const NATIVE_CONTRACT = 5;
+export const NATIVE_CONTRACT = 6;

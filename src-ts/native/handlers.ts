@@ -7,6 +7,8 @@ export interface NativeHandlerSet {
   /** The root and all below it match. */
   readonly everywhere: boolean;
   readonly patterns: readonly NativePattern[];
+  /** Besides: what has one of these paths (`/a/b`), and nothing below it. */
+  readonly exactly: readonly string[];
   /** For how long the set may have a request, the time below not counted; 1 to 2**31 - 1. */
   readonly deadlineMs: number;
   /** The errno when that has passed; 0: the request goes on as if there were no handlers. */
@@ -17,7 +19,14 @@ export interface NativeHandlerSet {
 export interface NativeHandlerPlan {
   readonly sets: readonly NativeHandlerSet[];
   readonly ignoreCase: boolean;
+  /** Which of them is asked, alone, about nodes from FIRST_VIRTUAL_NODE on; -1: there are none. */
+  readonly virtualSet: number;
+  /** The root of the share is such a node, too, whatever its number. */
+  readonly virtualRoot: boolean;
 }
+
+/** The first number of a node that is the application's own. */
+export const FIRST_VIRTUAL_NODE = 1n << 62n;
 
 /** A request that waits for a decision. */
 export interface NativeInterceptedRequest {
@@ -58,7 +67,23 @@ export interface NativeAbandonedRequest {
   readonly errno: number;
 }
 
-export type NativeHandlerEvent = NativeInterceptedRequest | NativeInterceptedReply | NativeAbandonedRequest;
+/** The guest has forgotten nodes of the application's own: node and how often, node and how often… */
+export interface NativeForgottenNodes {
+  readonly type: 'forgotten';
+  readonly nodes: BigUint64Array;
+}
+
+/** The session has ended: the guest knows no node and has nothing open. */
+export interface NativeSessionEnded {
+  readonly type: 'session';
+}
+
+export type NativeHandlerEvent =
+  | NativeInterceptedRequest
+  | NativeInterceptedReply
+  | NativeAbandonedRequest
+  | NativeForgottenNodes
+  | NativeSessionEnded;
 
 /**
  * Handlers of this environment, attached to a device. Methods that take the id of a request return false, or undefined,

@@ -4,13 +4,15 @@ import { VirtioFsError } from '../errors.js';
 import type { NativeDevice, NativeRule } from '../native/binding.js';
 import type { CompiledPolicy } from './compile.js';
 import { HandlerHost, type HandlerErrorEvent } from './handlers/host.js';
+import type { MountedServer } from '../virtual/mounts.js';
 import { untilNextMinute } from './windows.js';
 
-const NO_HANDLERS = { sets: [], plan: { sets: [], ignoreCase: false } };
+const NO_HANDLERS = { sets: [], plan: { sets: [], ignoreCase: false, virtualSet: -1, virtualRoot: false } };
 
 export class HeldPolicy {
   readonly #device: NativeDevice;
   readonly #handlerFailed: (event: HandlerErrorEvent) => void;
+  readonly #mounted: MountedServer | undefined;
   #policy: CompiledPolicy;
   /** The rules that the device has. */
   #rules: readonly NativeRule[];
@@ -23,8 +25,10 @@ export class HeldPolicy {
     begun: Date,
     device: NativeDevice,
     handlerFailed: (event: HandlerErrorEvent) => void,
+    mounted: MountedServer | undefined,
   ) {
     this.#device = device;
+    this.#mounted = mounted;
     this.#handlerFailed = handlerFailed;
     this.#policy = policy;
     this.#rules = policy.nativeAt(begun).rules;
@@ -55,8 +59,9 @@ export class HeldPolicy {
   }
 
   #applyHandlers({ handlers = NO_HANDLERS }: CompiledPolicy): void {
-    if (handlers === 'attached' || (handlers === NO_HANDLERS && this.#host === undefined)) return;
-    this.#host ??= new HandlerHost(this.#device.handlersToken(), false, this.#handlerFailed);
+    const needed = handlers !== NO_HANDLERS || this.#mounted !== undefined || this.#host !== undefined;
+    if (handlers === 'attached' || !needed) return;
+    this.#host ??= new HandlerHost(this.#device.handlersToken(), false, this.#handlerFailed, this.#mounted);
     this.#host.replace(handlers);
   }
 

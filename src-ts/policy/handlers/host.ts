@@ -6,6 +6,7 @@ import type { NativeHandlerEvent, NativeHandlers, NativeInterceptedRequest } fro
 import { InterceptedRequest } from './intercepted.js';
 import type { HandledOperation, Handlers } from './operations.js';
 import type { CompiledHandlers } from './sets.js';
+import type { MountedServer } from '../../virtual/mounts.js';
 
 /** A handler has failed in a way that is no errno; the guest got EIO. */
 export interface HandlerErrorEvent {
@@ -17,22 +18,25 @@ export interface HandlerErrorEvent {
 export class HandlerHost {
   readonly #native: NativeHandlers;
   readonly #failed: (event: HandlerErrorEvent) => void;
+  readonly #mounted: MountedServer | undefined;
   readonly #pending = new Map<number, InterceptedRequest>();
   /** By number of the plan; requests that have come by an older one are decided by its handlers. */
   readonly #plans = new Map<number, readonly Handlers[]>();
 
   /** Throws ERR_VIRTIOFS_HANDLERS_ATTACHED or ERR_VIRTIOFS_CLOSED. */
-  constructor(token: number, referenced: boolean, failed: (event: HandlerErrorEvent) => void) {
+  constructor(token: number, referenced: boolean, failed: (event: HandlerErrorEvent) => void, mounted?: MountedServer) {
     this.#failed = failed;
+    this.#mounted = mounted;
     const onEvents = (events: readonly NativeHandlerEvent[]): void => this.#onEvents(events);
     this.#native = native(() => loadBinding().attachHandlers(token, referenced, onEvents));
   }
 
   /** Requests that come from now on are decided by these. */
   replace({ sets, plan }: CompiledHandlers): void {
+    const mounted = this.#mounted;
     this.#plans.set(
-      native(() => this.#native.setPlan(plan)),
-      sets,
+      native(() => this.#native.setPlan(mounted === undefined ? plan : mounted.planWith(plan))),
+      mounted === undefined ? sets : [...sets, ...mounted.sets],
     );
   }
 
@@ -41,13 +45,16 @@ export class HandlerHost {
     this.#native.detach();
     for (const request of this.#pending.values()) request.abandoned(constants.errno.EIO);
     this.#pending.clear();
+    this.#mounted?.sessionEnded();
   }
 
   #onEvents(events: readonly NativeHandlerEvent[]): void {
     for (const event of events) {
       if (event.type === 'request') this.#begin(event);
       else if (event.type === 'reply') this.#pending.get(event.id)?.replied(event);
-      else this.#pending.get(event.id)?.abandoned(event.errno);
+      else if (event.type === 'abandoned') this.#pending.get(event.id)?.abandoned(event.errno);
+      else if (event.type === 'forgotten') this.#mounted?.server.forgotten(event.nodes);
+      else this.#mounted?.sessionEnded();
     }
   }
 

@@ -7,6 +7,7 @@ import { OPERATION_ROWS, SETXATTR_COMPAT, operationOf, replyCodec } from './code
 import type { ParametersCodec, ReplyCodec } from './codecs.js';
 import { FuseError, errnoOf } from './fuse-error.js';
 import type { HandledOperation, Handlers, HandlerRequest } from './operations.js';
+import { takeBackOf } from './own-replies.js';
 
 // Within this file an operation is only known at run time: its types are those of any.
 type AnyParameters = Record<string, unknown>;
@@ -32,6 +33,8 @@ export class InterceptedRequest {
   #dataBytes: number | undefined;
   /** What the file system has answered, as handlers got it, if it is the answer for the guest as it is. */
   #below: AnyReply | undefined;
+  /** What a virtual file system has answered: the numbers in it are good, and it may have to be taken back. */
+  #own: AnyReply | undefined;
 
   /** Throws a RangeError: the request is malformed. */
   constructor(native: NativeHandlers, event: NativeInterceptedRequest, sets: readonly Handlers[]) {
@@ -62,9 +65,10 @@ export class InterceptedRequest {
         this.#native.letPass(id);
         return;
       }
-      this.#native.answer(id, this.#encode(reply));
+      if (!this.#native.answer(id, this.#encode(reply))) this.#takeBack();
     } catch (error) {
       this.#decided = true;
+      this.#takeBack();
       const errno = errnoOf(error);
       this.#native.refuse(id, errno ?? constants.errno.EIO);
       if (errno === undefined) throw error;
@@ -130,13 +134,20 @@ export class InterceptedRequest {
       return below;
     };
     const answer: unknown = await handler(this.#requestFor(parameters, data), next);
-    if (typeof answer === 'object' && answer !== null) return answer;
+    if (typeof answer === 'object' && answer !== null) {
+      if (takeBackOf(answer) !== undefined) this.#own = answer;
+      return answer;
+    }
     if (below !== undefined && answer === undefined) return below;
     throw new TypeError(
       answer === undefined
         ? `the handler of "${this.operation}" has neither answered nor called next()`
         : `the handler of "${this.operation}" has answered with a ${typeof answer}, which is no object`,
     );
+  }
+
+  #takeBack(): void {
+    if (this.#own !== undefined) takeBackOf(this.#own)?.();
   }
 
   #requestFor(parameters: AnyParameters, data: Uint8Array | undefined): HandlerRequest<never> {
@@ -178,7 +189,8 @@ export class InterceptedRequest {
 
   #encode(reply: AnyReply): Buffer {
     const numbers = this.#replies.numbers?.(reply);
-    const own = this.#below === undefined ? [] : (this.#replies.numbers?.(this.#below) ?? []);
+    const given = this.#below ?? this.#own;
+    const own = given === undefined ? [] : (this.#replies.numbers?.(given) ?? []);
     if (numbers?.some((number, index) => number !== own[index]) === true) {
       throw new TypeError(
         `"${this.operation}" is answered with the number of a node or handle that next() has not given`,

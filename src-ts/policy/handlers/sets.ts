@@ -52,7 +52,7 @@ export function compileHandlers(given: unknown, place: Place, ignoreCase: boolea
   const compiled = list.map((each, index) => compileSet(each, several ? [...place, index] : place, several));
   return {
     sets: compiled.map(({ on }) => on),
-    plan: { sets: compiled.map(({ native }) => native), ignoreCase },
+    plan: { sets: compiled.map(({ native }) => native), ignoreCase, virtualSet: -1, virtualRoot: false },
   };
 }
 
@@ -70,6 +70,7 @@ function compileSet(given: unknown, place: Place, named: boolean): { on: Handler
     native: {
       opcodes: (Object.keys(on) as HandledOperation[]).flatMap(opcodesOf),
       ...(paths === undefined ? { everywhere: true, patterns: [] } : parsePaths(paths, [...place, 'paths'])),
+      exactly: [],
       deadlineMs: deadlineOf(given['deadlineMs'], [...place, 'deadlineMs']),
       verdict: verdictOf(given['onDeadline'], [...place, 'onDeadline']),
     },

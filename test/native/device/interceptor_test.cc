@@ -29,6 +29,7 @@ class Task final : public InterceptedTask, public test::LoneRequest {
   Task(fuse::Server& server, Interceptor& interceptor, const FuseRequest& request, std::uint32_t room = 4096)
       : LoneRequest(server, request, room), interceptor_(interceptor) {}
 
+  bool covered() { return interceptor_.covers(request()); }
   bool taken(bool pumped = false) { return interceptor_.take(*this, this, pumped, counters()); }
   fuse::Request& intercepted() override { return request(); }
   void serve_below() override {
@@ -43,13 +44,20 @@ class Task final : public InterceptedTask, public test::LoneRequest {
   Interceptor& interceptor_;
 };
 
+constexpr std::uint64_t kOwn = policy::kFirstVirtualNode + 5;
+
+FuseRequest forget(std::uint64_t node) {
+  FuseRequest request(Opcode::kForget, node);
+  return request.unique(6).with(abi::ForgetIn{1});
+}
+
 class Observer final : public InterceptObserver {
  public:
   void events_waiting() override { ++told; }
   std::atomic<int> told{0};
 };
 
-HandlerSetSource set_of(std::vector<Opcode> opcodes, std::chrono::milliseconds deadline = std::chrono::hours(1),
+HandlerSetSource set_of(const std::vector<Opcode>& opcodes, std::chrono::milliseconds deadline = std::chrono::hours(1),
                         Errno verdict = Errno(ETIMEDOUT)) {
   HandlerSetSource set;
   for (const Opcode opcode : opcodes) set.opcodes.push_back(static_cast<std::uint32_t>(opcode));
@@ -98,14 +106,88 @@ class InterceptorTest : public ::testing::Test {
 
 TEST_F(InterceptorTest, only_operations_of_the_plan_are_covered) {
   plan(set_of({Opcode::kOpen, Opcode::kForget, Opcode::kInit}));
-  const auto covers = [&](Opcode opcode) {
-    return interceptor_.covers(*fuse::find_op(static_cast<std::uint32_t>(opcode)));
-  };
-  EXPECT_TRUE(covers(Opcode::kOpen));
-  EXPECT_FALSE(covers(Opcode::kLookup));
+  EXPECT_TRUE(open()->covered());
+  EXPECT_FALSE(mkdir()->covered());
   // What nothing waits for, and the session itself, cannot be asked about.
-  EXPECT_FALSE(covers(Opcode::kForget));
-  EXPECT_FALSE(covers(Opcode::kInit));
+  EXPECT_FALSE(task(forget(1))->covered());
+  EXPECT_FALSE(task(test::init_request())->covered());
+}
+
+TEST_F(InterceptorTest, nodes_of_the_applications_own_are_asked_about_and_no_others) {
+  InterceptPlanSource source{.sets = {set_of({Opcode::kGetattr, Opcode::kRename})}, .virtual_set = 0};
+  source.sets[0].everywhere = false;
+  source.sets[0].patterns = {test::pattern("mounted")};
+  interceptor_.set_plan(source);
+  auto theirs = task(test::getattr_request(kOwn));
+  EXPECT_TRUE(theirs->covered());
+  ASSERT_TRUE(theirs->taken());
+  EXPECT_EQ(interceptor_.take_events().at(0).sets, 1U);
+  // Of the root of the share, which no pattern is about.
+  EXPECT_FALSE(task(test::getattr_request())->taken());
+  // Never asked about: it would have to be known what it means.
+  auto unknown = task(FuseRequest(Opcode::kOpen, kOwn).unique(7).with(abi::OpenIn{0, 0}));
+  EXPECT_TRUE(unknown->covered());
+  EXPECT_TRUE(unknown->taken());
+  EXPECT_EQ(unknown->error(), ENOSYS);
+  EXPECT_FALSE(task(forget(kOwn))->covered());
+  interceptor_.close();
+}
+
+TEST_F(InterceptorTest, between_the_share_and_the_applications_own_is_a_border) {
+  InterceptPlanSource source{.sets = {set_of({Opcode::kGetattr})}, .virtual_set = 0};
+  source.sets[0].everywhere = false;
+  source.sets[0].patterns = {test::pattern("mounted")};
+  interceptor_.set_plan(source);
+  const auto refused = [&](FuseRequest request) {
+    auto asked = task(request.unique(8));
+    EXPECT_TRUE(asked->covered());
+    EXPECT_TRUE(asked->taken());
+    return asked->error();
+  };
+  EXPECT_EQ(refused(FuseRequest(Opcode::kRename).with(abi::RenameIn{kOwn}).name("a").name("b")), EXDEV);
+  EXPECT_EQ(refused(FuseRequest(Opcode::kRename2).with(abi::Rename2In{kOwn, 0, 0}).name("a").name("b")), EXDEV);
+  EXPECT_EQ(refused(FuseRequest(Opcode::kLink).with(abi::LinkIn{kOwn}).name("a")), EXDEV);
+  abi::CopyFileRangeIn copy{};
+  copy.nodeid_out = kOwn;
+  EXPECT_EQ(refused(FuseRequest(Opcode::kCopyFileRange).with(copy)), EXDEV);
+  EXPECT_FALSE(task(FuseRequest(Opcode::kRename).unique(9).with(abi::RenameIn{1}).name("a").name("b"))->taken());
+}
+
+TEST_F(InterceptorTest, where_the_share_is_the_applications_own_so_is_its_root) {
+  interceptor_.set_plan({.sets = {set_of({Opcode::kGetattr})}, .virtual_set = 0, .virtual_root = true});
+  auto root = task(test::getattr_request());
+  EXPECT_TRUE(root->covered());
+  EXPECT_TRUE(root->taken());
+  interceptor_.close();
+}
+
+TEST_F(InterceptorTest, what_is_forgotten_of_the_applications_own_is_told_in_sum) {
+  interceptor_.set_plan({.sets = {set_of({Opcode::kGetattr})}, .virtual_set = 0});
+  const int told = observer_.told;
+  const fuse::Call call{};
+  policy_.forget(call, kOwn, 2);
+  policy_.forget(call, kOwn, 3);
+  EXPECT_EQ(observer_.told, told + 1);
+  const auto events = interceptor_.take_events();
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0].kind, Kind::kForgotten);
+  EXPECT_EQ(events[0].nodes, (std::vector<std::pair<std::uint64_t, std::uint64_t>>{{kOwn, 5}}));
+  // With the session everything is.
+  policy_.forget(call, kOwn, 1);
+  policy_.destroy();
+  const auto ended = interceptor_.take_events();
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].kind, Kind::kSession);
+  EXPECT_EQ(fs_.count("forget"), 0U);
+}
+
+TEST_F(InterceptorTest, a_guest_cannot_fill_memory_with_what_it_forgets) {
+  const fuse::Call call{};
+  for (std::uint64_t i = 0; i < Interceptor::kForgottenMax + 10; ++i) policy_.forget(call, kOwn + i, 1);
+  policy_.forget(call, kOwn, 1);
+  const auto events = interceptor_.take_events();
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0].nodes.size(), Interceptor::kForgottenMax);
 }
 
 TEST_F(InterceptorTest, paths_choose_and_a_name_may_be_a_directory) {

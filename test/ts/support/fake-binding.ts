@@ -240,7 +240,7 @@ export class FakeDevice implements NativeDevice {
 }
 
 export class FakeBinding implements NativeBinding {
-  readonly contract = 5;
+  readonly contract = 6;
   readonly sanitizer = '';
   readonly fds = new FakeFds();
   readonly sockets = new FakeSockets(this.fds);
