@@ -12,6 +12,7 @@ import { parseAudit, type AuditOptions, type ParsedAudit } from './observe/optio
 import { Overlay } from './overlay/index.js';
 import { compilePolicy, type CompiledPolicy } from './policy/compile.js';
 import type { Policy } from './policy/rules.js';
+import { parseRecord, type ParsedRecord, type RecordOptions } from './record/options.js';
 import { parseConfinement, type ConfineThreadsOptions } from './sandbox/confinement.js';
 
 /** Options of a new FsBackend. */
@@ -52,6 +53,8 @@ export interface FsBackendOptions {
   readonly policy?: Policy;
   /** Who opened, changed or removed what is written to a file; default: nowhere. docs/observe.md. */
   readonly audit?: AuditOptions;
+  /** All requests and their answers are written to this file, to be replayed; default: nowhere. docs/observe.md. */
+  readonly record?: string | RecordOptions;
 }
 
 /** Complete options. */
@@ -70,6 +73,7 @@ export interface ParsedOptions {
   readonly confinement: NativeConfinement;
   readonly policy: CompiledPolicy | undefined;
   readonly audit: ParsedAudit | undefined;
+  readonly record: ParsedRecord | undefined;
 }
 
 /** The longest that a queue's thread looks for more to do, µs. */
@@ -90,6 +94,7 @@ const OPTION_NAMES = [
   'confineThreads',
   'policy',
   'audit',
+  'record',
 ] as const satisfies readonly (keyof FsBackendOptions)[];
 
 /**
@@ -114,6 +119,11 @@ export function parseOptions(options: unknown): ParsedOptions {
     given['policy'] === undefined ? undefined : compilePolicy(given['policy'], withoutPolicy.asciiCasefold);
   const config = policy === undefined ? withoutPolicy : withIdMap(given['config'], policy);
   if (over !== undefined) checkOverlay(config, stateFile);
+  const audit = given['audit'] === undefined ? undefined : parseAudit(given['audit']);
+  const record = given['record'] === undefined ? undefined : parseRecord(given['record'], given['config'], policy);
+  if (audit !== undefined && audit.file === record?.file) {
+    throw new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail: '"audit" and "record" have the same file' });
+  }
   return {
     tag: parseTag(tag),
     sharedDir: over?.lower ?? parsePath('sharedDir', sharedDir, 'the path of a directory'),
@@ -126,7 +136,8 @@ export function parseOptions(options: unknown): ParsedOptions {
     stateFile: stateFile === undefined ? undefined : parsePath('stateFile', stateFile, 'the path of a file'),
     confinement: parseConfinement(confineThreads, config),
     policy,
-    audit: given['audit'] === undefined ? undefined : parseAudit(given['audit']),
+    audit,
+    record,
   };
 }
 

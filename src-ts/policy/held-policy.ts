@@ -4,18 +4,27 @@ import { VirtioFsError } from '../errors.js';
 import type { NativeDevice, NativeRule } from '../native/binding.js';
 import type { CompiledPolicy } from './compile.js';
 import { HandlerHost, type HandlerErrorEvent } from './handlers/host.js';
+import type { CompiledHandlers } from './handlers/sets.js';
 import { untilNextMinute } from './windows.js';
 
 const NO_HANDLERS = { sets: [], plan: { sets: [], ignoreCase: false } };
 
+/** Who is asked before all handlers of the policy, whatever they are. */
+export interface OutermostHandlers {
+  around(handlers: CompiledHandlers): CompiledHandlers;
+}
+
 export class HeldPolicy {
   readonly #device: NativeDevice;
   readonly #handlerFailed: (event: HandlerErrorEvent) => void;
+  readonly #outermost: OutermostHandlers | undefined;
   #policy: CompiledPolicy;
   /** The rules that the device has. */
   #rules: readonly NativeRule[];
   #timer: NodeJS.Timeout | undefined;
   #host: HandlerHost | undefined;
+  /** Handlers are in charge, if there are some. */
+  #begun = false;
 
   /** The device has been made with the rules that `policy` had at `begun`. */
   constructor(
@@ -23,13 +32,25 @@ export class HeldPolicy {
     begun: Date,
     device: NativeDevice,
     handlerFailed: (event: HandlerErrorEvent) => void,
+    outermost?: OutermostHandlers,
   ) {
     this.#device = device;
+    this.#outermost = outermost;
     this.#handlerFailed = handlerFailed;
     this.#policy = policy;
     this.#rules = policy.nativeAt(begun).rules;
-    this.#applyHandlers(policy);
+    if (outermost === undefined) this.begin();
     this.#schedule();
+  }
+
+  /**
+   * Before the first request: from then on handlers are asked. The clock of handlers is a thread, and one that has been
+   * confined by itself keeps the process from confining all its threads together. Idempotent.
+   */
+  begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    this.#applyHandlers(this.#policy);
   }
 
   /** Throws ERR_VIRTIOFS_POLICY_INVALID if the other one says otherwise what is settled when a backend is made. */
@@ -55,9 +76,11 @@ export class HeldPolicy {
   }
 
   #applyHandlers({ handlers = NO_HANDLERS }: CompiledPolicy): void {
-    if (handlers === 'attached' || (handlers === NO_HANDLERS && this.#host === undefined)) return;
+    if (handlers === 'attached' || !this.#begun) return;
+    const all = this.#outermost?.around(handlers) ?? handlers;
+    if (all === NO_HANDLERS && this.#host === undefined) return;
     this.#host ??= new HandlerHost(this.#device.handlersToken(), false, this.#handlerFailed);
-    this.#host.replace(handlers);
+    this.#host.replace(all);
   }
 
   #schedule(): void {
