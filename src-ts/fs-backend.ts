@@ -133,7 +133,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
       this.#device = createDevice(parsed, policy, now, this.#observer, (event) => this.#onEvent(event));
     } catch (error) {
       this.#observer?.close();
-      void this.#recorder?.close();
+      this.#recorder?.discard();
       throw error;
     }
     this.#asciiCasefold = parsed.config.asciiCasefold;
@@ -290,7 +290,8 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
    */
   get handlersToken(): number {
     this.#checkOpen();
-    this.#replaceablePolicy();
+    // With a recorder there are handlers already, whatever else has begun.
+    this.#replaceablePolicy().begin();
     return native(() => this.#device.handlersToken());
   }
 

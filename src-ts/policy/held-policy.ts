@@ -45,12 +45,19 @@ export class HeldPolicy {
 
   /**
    * Before the first request: from then on handlers are asked. The clock of handlers is a thread, and one that has been
-   * confined by itself keeps the process from confining all its threads together. Idempotent.
+   * confined by itself keeps the process from confining all its threads together. Idempotent. Throws
+   * ERR_VIRTIOFS_HANDLERS_ATTACHED.
    */
   begin(): void {
     if (this.#begun) return;
     this.#begun = true;
-    this.#applyHandlers(this.#policy);
+    try {
+      this.#applyHandlers(this.#policy);
+    } catch (error) {
+      // Nothing is served without those who are to be asked.
+      this.#begun = false;
+      throw error;
+    }
   }
 
   /** Throws ERR_VIRTIOFS_POLICY_INVALID if the other one says otherwise what is settled when a backend is made. */

@@ -39,6 +39,8 @@ export class Recorder {
   readonly #file: RecordFile;
   readonly #withData: boolean;
   readonly #handlers: Handlers;
+  /** Until it has been written. */
+  #head: JsonObject | undefined;
   /** Of the session that the last line belongs to. */
   #session: bigint | undefined;
   #requests = 0;
@@ -51,7 +53,7 @@ export class Recorder {
     const operations = Object.keys(OPERATION_ROWS) as HandledOperation[];
     this.#handlers = Object.fromEntries(operations.map((operation) => [operation, this.#handler(operation)]));
     const date = new Date().toISOString();
-    this.#file.write(jsonLine({ virtioFsRecord: RECORD_VERSION, date, share: options.tag, data, config }));
+    this.#head = { virtioFsRecord: RECORD_VERSION, date, share: options.tag, data, config };
   }
 
   /** Undefined: nothing is to be recorded. */
@@ -77,8 +79,19 @@ export class Recorder {
   }
 
   close(): Promise<void> {
-    this.#file.write(jsonLine({ end: this.#requests }));
+    this.#line({ end: this.#requests });
     return this.#file.close();
+  }
+
+  /** There is nothing to record after all: the file stays empty, and can be used again. */
+  discard(): void {
+    void this.#file.close();
+  }
+
+  #line(entry: JsonObject): void {
+    if (this.#head !== undefined) this.#file.write(jsonLine(this.#head));
+    this.#head = undefined;
+    this.#file.write(jsonLine(entry));
   }
 
   #handler<O extends HandledOperation>(operation: O): Handler<O> {
@@ -115,24 +128,22 @@ export class Recorder {
   #write(operation: HandledOperation, request: AnyRequest, data: Buffer | undefined, outcome: JsonObject): void {
     if (request.initFlags !== this.#session) {
       this.#session = request.initFlags;
-      this.#file.write(jsonLine({ session: { flags: `0x${request.initFlags.toString(16)}` } }));
+      this.#line({ session: { flags: `0x${request.initFlags.toString(16)}` } });
     }
     const { path, newPath, nodeId, uid, gid, pid } = request;
     this.#requests += 1;
-    this.#file.write(
-      jsonLine({
-        operation,
-        path,
-        ...(newPath === undefined ? {} : { newPath }),
-        node: String(nodeId),
-        uid,
-        gid,
-        pid,
-        in: parametersToJson(operation, request as unknown as Values),
-        ...(data === undefined ? {} : { data: data.toString('base64') }),
-        ...outcome,
-      }),
-    );
+    this.#line({
+      operation,
+      path,
+      ...(newPath === undefined ? {} : { newPath }),
+      node: String(nodeId),
+      uid,
+      gid,
+      pid,
+      in: parametersToJson(operation, request as unknown as Values),
+      ...(data === undefined ? {} : { data: data.toString('base64') }),
+      ...outcome,
+    });
   }
 }
 

@@ -14,10 +14,10 @@ export type JsonObject = Readonly<Record<string, Json>>;
 /** Parameters by name; of which operation is known at run time only. */
 export type Values = Readonly<Record<string, unknown>>;
 
-/** No name, target or value of an attribute is longer. */
-const TEXT_MAX = 65_536;
+/** Characters of a name or target: those that are too long for any file system have been refused, and are recorded, too. */
+const TEXT_MAX = 1 << 20;
 /** Of bytes within parameters: values of attributes, what an ioctl reads. */
-const BYTES_MAX = 65_536;
+const BYTES_MAX = 1 << 20;
 const U32_MAX = 0xffff_ffff;
 const U64_MAX = (1n << 64n) - 1n;
 /** Seconds of 64 bits as nanoseconds. */

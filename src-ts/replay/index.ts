@@ -145,14 +145,15 @@ class ReplayRun {
   /** Another INIT ends what was before it. */
   async #begin(flags: bigint): Promise<void> {
     await this.#guest.init({ flags: flags >> 32n === 0n ? flags : flags | INIT_FLAGS.INIT_EXT });
-    const missing = flags & ~(this.#guest.fuse.negotiated?.flags ?? 0n) & ~INIT_FLAGS.INIT_EXT;
+    const agreed = this.#guest.fuse.negotiated?.flags ?? 0n;
+    const missing = flags & ~agreed & ~INIT_FLAGS.INIT_EXT;
     const names = Object.entries(INIT_FLAGS).filter(([, bit]) => (missing & bit) !== 0n);
     if (names.length > 0) {
       this.#notes.add(
         `this device has not agreed to ${names.map(([name]) => name).join(', ')}, as that of the record had`,
       );
     }
-    this.#session = new ReplaySession(this.#guest, flags);
+    this.#session = new ReplaySession(this.#guest, agreed);
   }
 
   async #request(line: NumberedLine & { readonly kind: 'request' }): Promise<void> {

@@ -16,7 +16,7 @@ export class ReplaySession {
   readonly #numbers = new Numbers();
   readonly #listings = new Listings(this.#numbers);
 
-  /** The guest has begun it, with these flags. */
+  /** The guest has begun it, and these flags are agreed. */
   constructor(guest: LoopbackGuest, flags: bigint) {
     this.#guest = guest;
     this.#flags = flags;

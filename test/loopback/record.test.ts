@@ -2,7 +2,15 @@
 import fs = require('node:fs');
 import path = require('node:path');
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
-import { FsBackend, FuseError, handlers, overlay, type FsBackendOptions, type RecordFailedEvent } from 'virtio-fs';
+import {
+  FsBackend,
+  FuseError,
+  attachHandlers,
+  handlers,
+  overlay,
+  type FsBackendOptions,
+  type RecordFailedEvent,
+} from 'virtio-fs';
 import { FUSE_ROOT_ID, LoopbackGuest, replay } from 'virtio-fs/testing';
 import { Recorded } from './support/recorded.js';
 import { ODD_NAME } from './support/scenario.js';
@@ -110,6 +118,10 @@ test('what a handler never decides, or answers wrongly, is recorded as that', as
     { operation: 'mkdir', abandoned: 'ETIMEDOUT' },
     { operation: 'statfs', errno: 'EIO' },
   ]);
+  expect(await replay(recorded.file, { sharedDir: recorded.twin })).toMatchObject({
+    ...{ requests: 2, differ: 1, notSent: 0, abandoned: 1 },
+    differences: [{ operation: 'statfs', expected: 'EIO', got: 'ok' }],
+  });
 });
 
 describe('the file', () => {
@@ -137,6 +149,9 @@ describe('the file', () => {
     expect(refused({ file, dada: true })).toBe('ERR_VIRTIOFS_OPTION_UNKNOWN');
     expect(refused(path.join(root, 'no', 'record'))).toBe('ERR_VIRTIOFS_SYSTEM');
     expect(refused(file, { audit: { file } })).toBe(invalid);
+    // A share that cannot be opened leaves nothing in it.
+    expect(refused(file, { sharedDir: path.join(root, 'missing') })).toBe('ERR_VIRTIOFS_SHARE_NOT_FOUND');
+    expect(fs.readFileSync(file, 'utf8')).toBe('');
     fs.writeFileSync(file, 'something');
     expect(refused(file)).toBe(invalid);
     expect(fs.readFileSync(file, 'utf8')).toBe('something');
@@ -152,6 +167,9 @@ describe('the file', () => {
     expect(refused(file, { policy: many(32) })).toBe('ERR_VIRTIOFS_OPTION_INVALID');
     expect(fs.existsSync(file)).toBe(false);
     const backend = make({ record: file, policy: many(31) });
+    expect(() => attachHandlers(backend.handlersToken, {})).toThrow(
+      expect.objectContaining({ code: 'ERR_VIRTIOFS_HANDLERS_ATTACHED' }),
+    );
     expect(() => backend.setPolicy(many(32))).toThrow(expect.objectContaining({ code: 'ERR_VIRTIOFS_OPTION_INVALID' }));
     await backend.close();
   });

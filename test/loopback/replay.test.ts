@@ -47,6 +47,10 @@ test.each(Array.from({ length: SEEDS }, (_, seed) => seed))('random operations, 
   const result = await onTwin();
   expect(result).toEqual({ ...SAME, requests: recorded.requests().length });
   expect(result.requests).toBeGreaterThan(400);
+  // Of both kinds there are many, or the test would show little.
+  const refused = recorded.requests().filter((line) => 'errno' in line).length;
+  expect(refused).toBeGreaterThan(50);
+  expect(result.requests - refused).toBeGreaterThan(100);
   expect(snapshot(recorded.twin)).toEqual(snapshot(recorded.share));
 });
 
@@ -182,6 +186,27 @@ test('what a handler has refused is in the record, and differs where there is no
     { operation: 'mkdir', path: '/dir', expected: 'EDQUOT', got: 'ok' },
     { operation: 'readlink', path: '/shortcut', expected: 'elsewhere', got: 'docs/readme' },
   ]);
+});
+
+test('the configuration is that of the record, but for what is given, and another session is said to be one', async () => {
+  recorded = new Recorded(furnishDocs);
+  const loud = ({ fuse }: LoopbackGuest): Promise<void> => fuse.lookup(ROOT, 'DOCS').then(() => undefined);
+  await recorded.record(loud, { config: { asciiCasefold: true } });
+  expect(await onTwin()).toEqual({ ...SAME, requests: 1 });
+  expect(await onTwin({ config: { asciiCasefold: false, posixAcl: false } })).toMatchObject({
+    differences: [{ operation: 'lookup', path: '/DOCS', expected: 'ok', got: 'ENOENT' }],
+    notes: [expect.stringMatching(/^this device has not agreed to .*POSIX_ACL/)],
+  });
+});
+
+test('what is said in another way in another session is said in that way', async () => {
+  recorded = new Recorded(furnishDocs);
+  await recorded.record(async ({ fuse }) => {
+    const { nodeId } = await fuse.lookup(ROOT, 'docs');
+    await fuse.setxattr(nodeId, 'user.name', Buffer.from('value'));
+    await fuse.getxattr(nodeId, 'user.name');
+  });
+  expect(await onTwin({ config: { posixAcl: false } })).toMatchObject({ same: true, requests: 3 });
 });
 
 test('a lock that was waited for is not waited for again', async () => {
