@@ -68,10 +68,10 @@ export async function replay(file: string, options: ReplayOptions): Promise<Repl
   try {
     const head = await lines.next();
     if (head.done === true || head.value.kind !== 'head') throw invalid(file, 1, 'this is no record');
-    const { sharedDir, policy } = options;
+    // A device whose requests are recorded has a policy, which asks the host more; so this one has, too.
+    const { sharedDir, policy = { rules: [], lasting: true } } = options;
     const config = { ...head.value.config, ...Object.fromEntries(givenKeys(options.config)) } as ConfigObject;
-    const rules = policy === undefined ? {} : { policy };
-    await using backend = new FsBackend({ tag: 'replay', sharedDir, config, ...rules });
+    await using backend = new FsBackend({ tag: 'replay', sharedDir, config, policy });
     await using guest = await LoopbackGuest.boot(backend, { init: false, memoryBytes: MEMORY_BYTES });
     const run = new ReplayRun(file, guest, options.stopAtFirst === true, limit);
     for await (const line of lines) {

@@ -98,7 +98,7 @@ class RandomGuest {
     const random = this.#random;
     const node = this.#node();
     const kind = random.below(4);
-    if (kind === 0) await fuse.setattr(node, { mode: random.pick([0o600, 0o755, 0o4755]) });
+    if (kind === 0) await fuse.setattr(node, { mode: random.pick([0o700, 0o711, 0o4755]) });
     else if (kind === 1) await fuse.setattr(node, { size: BigInt(random.below(100_000)) });
     else if (kind === 2) await fuse.setattr(node, { mtimeNs: BigInt(random.below(2 ** 31)) * 1_000_000_007n });
     else await fuse.setxattr(node, 'user.random', random.bytes(random.below(50)));
