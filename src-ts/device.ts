@@ -8,8 +8,8 @@ import { loadBinding } from './native/load.js';
 import type { NativeDevice, NativeDeviceEvent } from './native/binding.js';
 import type { Observer } from './observe/observer.js';
 import { makeDirectories, overlayError } from './overlay/index.js';
-import { compilePolicy } from './policy/compile.js';
-import { NO_RULES, TAG_BYTES_MAX, type ParsedOptions } from './options.js';
+import { compilePolicy, type CompiledPolicy } from './policy/compile.js';
+import { TAG_BYTES_MAX, type ParsedOptions } from './options.js';
 import { capabilityNames } from './sandbox/capabilities.js';
 import type { Confinement } from './sandbox/confinement.js';
 import { openStateFile } from './state-file.js';
@@ -22,18 +22,24 @@ export function deviceConfig(options: ParsedOptions): Uint8Array {
   return config;
 }
 
-/** Opens the share. Throws ERR_VIRTIOFS_SHARE_… */
+/** The policy that holds: paths are a policy's knowledge, and so are handlers. One without a rule forbids nothing. */
+export function policyOf({ policy, audit, record, mounts }: ParsedOptions): CompiledPolicy | undefined {
+  if (policy !== undefined || (audit ?? record ?? mounts) === undefined) return policy;
+  return compilePolicy({ rules: [], lasting: true });
+}
+
+/** Opens the share; `policy`: what `policyOf` says. Throws ERR_VIRTIOFS_SHARE_… */
 export function createDevice(
   options: ParsedOptions,
+  policy: CompiledPolicy | undefined,
   now: Date,
   observer: Observer | undefined,
   onEvent: (event: NativeDeviceEvent) => void,
 ): NativeDevice {
-  const { config, policy: given, stateFile, audit, ...device } = options;
-  // Paths are the policy's knowledge.
-  const policy = given ?? (audit === undefined ? undefined : compilePolicy(NO_RULES));
+  const { tag, sharedDir, overlay, requestQueues, poolThreads, pollUs, measureLatency, confinement } = options;
+  const device = { tag, sharedDir, overlay, requestQueues, poolThreads, pollUs, measureLatency, confinement };
+  const { config, stateFile } = options;
   const binding = loadBinding();
-  const { overlay } = device;
   if (overlay !== undefined) makeDirectories(overlay);
   const empty = device.sharedDir === '' ? mkdtempSync(join(tmpdir(), 'virtio-fs-empty-')) : undefined;
   const state = stateFile === undefined ? undefined : openStateFile(stateFile, device.sharedDir);

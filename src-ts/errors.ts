@@ -62,6 +62,14 @@ export const ERRORS = {
     title: 'Handlers are attached already',
     meaning: 'The device has handlers; those must be detached before others are attached.',
   },
+  ERR_VIRTIOFS_RECORD_OVERFLOW: {
+    title: 'The record has ended',
+    meaning: 'The disk was too slow for the recorder: what waited for it reached the bound. The guest went on.',
+  },
+  ERR_VIRTIOFS_RECORD_INVALID: {
+    title: 'Invalid record',
+    meaning: 'What is to be replayed is no record, or one that has been damaged. The message names the line.',
+  },
   ERR_VIRTIOFS_SHARE_NOT_FOUND: {
     title: 'Share root does not exist',
     meaning: 'The directory to share is not there.',

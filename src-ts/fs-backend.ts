@@ -9,7 +9,7 @@
  */
 import { EventEmitter } from 'node:events';
 import { types } from 'node:util';
-import { confinementOf, createDevice, deviceConfig } from './device.js';
+import { confinementOf, createDevice, deviceConfig, policyOf } from './device.js';
 import { VirtioFsError, fromNative, native } from './errors.js';
 import { GuestMemory } from './guest-memory.js';
 import { Lane } from './lane.js';
@@ -23,6 +23,8 @@ import type { Policy } from './policy/rules.js';
 import { parseOptions, type FsBackendOptions } from './options.js';
 import { Pump } from './pump.js';
 import { checkCall, checkQueueSetup, type QueueSetup, type QueueState } from './queue-setup.js';
+import { checkRecordable } from './record/options.js';
+import { Recorder, type RecordFailedEvent } from './record/recorder.js';
 import type { Confinement } from './sandbox/confinement.js';
 import { backendStats, type BackendStats } from './stats.js';
 import { VIRTIO_FEATURES, maskOf } from './virtio-features.js';
@@ -57,6 +59,8 @@ export interface FsBackendEvents {
   queueError: [QueueErrorEvent];
   /** A handler of the policy has failed in a way that is no errno. Without a listener it is a process warning. */
   handlerError: [HandlerErrorEvent];
+  /** The file of the recorder cannot be written. Recording has ended; without a listener it is a process warning. */
+  recordFailed: [RecordFailedEvent];
 }
 
 const OFFERED_FEATURES = maskOf(...Object.values(VIRTIO_FEATURES));
@@ -101,7 +105,10 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
   readonly #running = new Map<number, RunningQueue>();
   readonly #stopping = new Map<number, (state: NativeQueueState) => void>();
   readonly #policy: HeldPolicy | undefined;
+  /** Whether there is a policy that can be replaced: not one that is there for the recorder alone. */
+  readonly #hasPolicy: boolean;
   readonly #observer: Observer | undefined;
+  readonly #recorder: Recorder | undefined;
   readonly #asciiCasefold: boolean;
   #ackedFeatures = 0n;
   #closed: Promise<void> | undefined;
@@ -120,18 +127,22 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     this.#config = deviceConfig(parsed);
     this.#lanes = Array.from({ length: this.maxQueueNum }, () => new Lane());
     const now = new Date();
+    const policy = policyOf(parsed);
     this.#observer = Observer.for(parsed);
     try {
-      this.#device = createDevice(parsed, now, this.#observer, (event) => this.#onEvent(event));
+      this.#recorder = Recorder.for(parsed, (event) => this.#onRecordFailed(event));
+      this.#device = createDevice(parsed, policy, now, this.#observer, (event) => this.#onEvent(event));
     } catch (error) {
       this.#observer?.close();
+      this.#recorder?.discard();
       throw error;
     }
     this.#asciiCasefold = parsed.config.asciiCasefold;
-    const { policy, mounts } = parsed;
-    if (policy !== undefined) {
-      const mounted = mounts === undefined ? undefined : new MountedServer(mounts);
-      this.#policy = new HeldPolicy(policy, now, this.#device, (event) => this.#onHandlerError(event), mounted);
+    this.#hasPolicy = parsed.policy !== undefined;
+    const mounted = parsed.mounts === undefined ? undefined : new MountedServer(parsed.mounts);
+    if (policy !== undefined && (this.#hasPolicy || mounted !== undefined || this.#recorder !== undefined)) {
+      const failed = (event: HandlerErrorEvent): void => this.#onHandlerError(event);
+      this.#policy = new HeldPolicy(policy, now, this.#device, failed, { outermost: this.#recorder, mounted });
     }
     this.confinement = confinementOf(parsed, this.#device);
     this.resumed = parsed.stateFile === undefined ? undefined : native(() => this.#device.resumed());
@@ -254,6 +265,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     await this.#withQueuesStopped(() => {
       this.#ackedFeatures = 0n;
       native(() => this.#device.endSession());
+      return this.#recorder?.sessionEnded();
     });
   }
 
@@ -280,7 +292,8 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
    */
   get handlersToken(): number {
     this.#checkOpen();
-    if (this.#policy === undefined) throw new VirtioFsError('ERR_VIRTIOFS_POLICY_ABSENT', { detail: `"${this.tag}"` });
+    // With a recorder there are handlers already, whatever else has begun.
+    this.#replaceablePolicy().begin();
     return native(() => this.#device.handlersToken());
   }
 
@@ -293,13 +306,14 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
   /**
    * Replaces the policy that the backend was made with. Requests that begin from now on are decided by it, also those about
    * files that the guest knows; what is open stays open. Throws ERR_VIRTIOFS_POLICY_INVALID, and changes nothing, or
-   * ERR_VIRTIOFS_POLICY_ABSENT if the backend was made without one.
+   * ERR_VIRTIOFS_POLICY_ABSENT if the backend was made without one. With `record`: ERR_VIRTIOFS_OPTION_INVALID for handlers
+   * that leave the recorder no place.
    */
   setPolicy(policy: Policy): void {
     this.#checkOpen();
     const compiled = compilePolicy(policy, this.#asciiCasefold);
-    if (this.#policy === undefined) throw new VirtioFsError('ERR_VIRTIOFS_POLICY_ABSENT', { detail: `"${this.tag}"` });
-    const held = this.#policy;
+    const held = this.#replaceablePolicy();
+    if (this.#recorder !== undefined) checkRecordable(compiled);
     native(() => held.replace(compiled));
   }
 
@@ -325,6 +339,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
       this.#fetchTapped();
       native(() => this.#device.close());
       this.#observer?.close();
+      return this.#recorder?.close();
     });
     return this.#closed;
   }
@@ -352,6 +367,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     const features = this.#ackedFeatures;
     const notifiers = { kick, call: typeof call === 'number' ? call : -1, err };
     const place = { index, size, descTable, availRing, usedRing, usedLog, inFlight };
+    this.#policy?.begin();
     const ring = { ...place, nextAvail, nextUsed, features, ...notifiers };
     native(() => this.#device.startQueue(ring, handle));
     const callback = typeof call === 'function' ? call : undefined;
@@ -381,7 +397,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
   }
 
   /** Stops every queue, runs `action` while none can be started, and lets the lanes go on. */
-  async #withQueuesStopped(action: () => void): Promise<void> {
+  async #withQueuesStopped(action: () => Promise<void> | undefined): Promise<void> {
     let release = (): void => undefined;
     const finished = new Promise<void>((resolve) => (release = resolve));
     const stopped = this.#lanes.map(
@@ -396,7 +412,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     );
     try {
       await Promise.all(stopped);
-      action();
+      await action();
     } finally {
       release();
     }
@@ -424,6 +440,17 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
 
   #onHandlerError(event: HandlerErrorEvent): void {
     if (!this.emit('handlerError', event)) warn(event);
+  }
+
+  #onRecordFailed(event: RecordFailedEvent): void {
+    if (this.emit('recordFailed', event)) return;
+    const message = `the record of "${this.tag}" ends here: ${event.error.message}`;
+    process.emitWarning(message, { type: 'VirtioFsWarning', code: 'VIRTIOFS_RECORD_FAILED' });
+  }
+
+  #replaceablePolicy(): HeldPolicy {
+    if (this.#policy !== undefined && this.#hasPolicy) return this.#policy;
+    throw new VirtioFsError('ERR_VIRTIOFS_POLICY_ABSENT', { detail: `"${this.tag}"` });
   }
 
   #queue(index: number): RunningQueue {

@@ -2,6 +2,8 @@
 export { FsBackend, type FsBackendEvents, type QueueErrorEvent, type ResumedSession } from './fs-backend.js';
 export type { FsBackendOptions } from './options.js';
 export type { AuditOptions } from './observe/options.js';
+export type { RecordOptions } from './record/options.js';
+export type { RecordFailedEvent } from './record/recorder.js';
 export type { ReplyMessage, RequestMessage } from './observe/observer.js';
 export type { ConfineThreadsOptions, Confinement } from './sandbox/confinement.js';
 export type {

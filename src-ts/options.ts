@@ -15,6 +15,7 @@ import type { Policy } from './policy/rules.js';
 import { isMountable, parseMounts, type Mountable, type Mounted, type ParsedMounts } from './virtual/mounts.js';
 import type { VirtualDirectory } from './virtual/objects.js';
 import type { VirtualFs } from './virtual/types.js';
+import { parseRecord, type ParsedRecord, type RecordOptions } from './record/options.js';
 import { parseConfinement, type ConfineThreadsOptions } from './sandbox/confinement.js';
 
 /** Options of a new FsBackend. */
@@ -57,6 +58,8 @@ export interface FsBackendOptions {
   readonly policy?: Policy;
   /** Who opened, changed or removed what is written to a file; default: nowhere. docs/observe.md. */
   readonly audit?: AuditOptions;
+  /** All requests and their answers are written to this file, to be replayed; default: nowhere. docs/observe.md. */
+  readonly record?: string | RecordOptions;
 }
 
 /** Complete options. */
@@ -76,10 +79,8 @@ export interface ParsedOptions {
   readonly confinement: NativeConfinement;
   readonly policy: CompiledPolicy | undefined;
   readonly audit: ParsedAudit | undefined;
+  readonly record: ParsedRecord | undefined;
 }
-
-/** A policy that forbids nothing. */
-export const NO_RULES = { rules: [], lasting: true } as const;
 
 /** The longest that a queue's thread looks for more to do, µs. */
 export const POLL_US_MAX = 10_000;
@@ -100,6 +101,7 @@ const OPTION_NAMES = [
   'confineThreads',
   'policy',
   'audit',
+  'record',
 ] as const satisfies readonly (keyof FsBackendOptions)[];
 
 /**
@@ -122,12 +124,16 @@ export function parseOptions(options: unknown): ParsedOptions {
   const over = sharedDir instanceof Overlay ? sharedDir : undefined;
   const mounts = mountsOf(sharedDir, given['mounts']);
   const isWhole = mounts?.has('/') ?? false;
-  // What is mounted is served by way of a policy's handlers.
-  const policyGiven = given['policy'] ?? (mounts === undefined ? undefined : NO_RULES);
-  const policy = policyGiven === undefined ? undefined : compilePolicy(policyGiven, withoutPolicy.asciiCasefold);
+  const policy =
+    given['policy'] === undefined ? undefined : compilePolicy(given['policy'], withoutPolicy.asciiCasefold);
   const config = policy === undefined ? withoutPolicy : withIdMap(given['config'], policy);
   if (over !== undefined) checkOverlay(config, stateFile);
-  if (mounts !== undefined) checkWithMounts(policy, isWhole ? stateFile : undefined);
+  if (mounts !== undefined) checkWithMounts(policy, given['record'], isWhole ? stateFile : undefined);
+  const audit = given['audit'] === undefined ? undefined : parseAudit(given['audit']);
+  const record = given['record'] === undefined ? undefined : parseRecord(given['record'], given['config'], policy);
+  if (audit !== undefined && audit.file === record?.file) {
+    throw new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail: '"audit" and "record" have the same file' });
+  }
   return {
     tag: parseTag(tag),
     mounts,
@@ -141,7 +147,8 @@ export function parseOptions(options: unknown): ParsedOptions {
     stateFile: stateFile === undefined ? undefined : parsePath('stateFile', stateFile, 'the path of a file'),
     confinement: parseConfinement(confineThreads, config),
     policy,
-    audit: given['audit'] === undefined ? undefined : parseAudit(given['audit']),
+    audit,
+    record,
   };
 }
 
@@ -157,10 +164,11 @@ function mountsOf(sharedDir: unknown, mounts: unknown): ParsedMounts | undefined
   return parsed.size === 0 ? undefined : parsed;
 }
 
-function checkWithMounts(policy: CompiledPolicy | undefined, stateFile: unknown): void {
+function checkWithMounts(policy: CompiledPolicy | undefined, record: unknown, stateFile: unknown): void {
   if (policy?.handlers === 'attached') {
     throw invalidOption("what is mounted is served by this thread, and with `on: 'attached'` no other handlers are");
   }
+  if (record !== undefined) throw invalidOption('"record" is of a share without "mounts"');
   if (stateFile !== undefined) throw invalidOption('"stateFile" is of a share that is a directory');
 }
 

@@ -77,6 +77,11 @@ function optionTables() {
   ]);
 }
 
+function replayRows() {
+  const { REPLAY_OPTIONS, replayHeading } = load('cli/replay.js');
+  return Object.entries(REPLAY_OPTIONS).map(([option, { help }]) => [code(replayHeading(option)), help]);
+}
+
 function legacyRows() {
   const { LEGACY_ITEMS } = load('cli/legacy.js');
   return Object.entries(LEGACY_ITEMS).map(([item, { takesValue, meaning }]) => [
@@ -132,6 +137,7 @@ const TABLES = [
   ['docs/policies.md', 'Rule for one operation', denialRows],
   ['docs/config.md', 'Key', configRows],
   ['docs/cli.md', 'Item of -o', legacyRows],
+  ['docs/cli.md', 'Option of replay', replayRows],
   ['docs/protocol-support.md', 'Number', requestRows],
   ['docs/protocol-support.md', 'Bit', featureRows],
   ['docs/protocol-support.md', 'Protocol bit', protocolFeatureRows],

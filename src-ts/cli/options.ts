@@ -41,6 +41,8 @@ export interface ShareCommand {
   readonly policyFile: string | undefined;
   /** Undefined: there is no audit log. */
   readonly auditFile: string | undefined;
+  /** Undefined: nothing is recorded. */
+  readonly recordFile: string | undefined;
 }
 
 export type LogLevel = OptionValue<'log-level'>;
@@ -137,6 +139,7 @@ function shareCommand(options: OptionSet, sockets: ActivatedSocket[], only: bool
     stateFile: options.get('state-file'),
     policyFile: options.get('policy'),
     auditFile: options.get('audit'),
+    recordFile: options.get('record'),
   };
 }
 
@@ -181,10 +184,11 @@ function activatedFor(options: OptionSet, sockets: ActivatedSocket[], only: bool
 
 function checkDistinct(shares: readonly ShareCommand[]): void {
   const seen = new Set<string>();
-  for (const { endpoint, stateFile, auditFile } of shares) {
+  for (const { endpoint, stateFile, auditFile, recordFile } of shares) {
     const places = [endpoint.kind === 'path' ? `socket path "${endpoint.path}"` : `descriptor ${endpoint.fd}`];
     if (stateFile !== undefined) places.push(`state file "${resolve(stateFile)}"`);
     if (auditFile !== undefined) places.push(`audit log "${resolve(auditFile)}"`);
+    if (recordFile !== undefined) places.push(`record "${resolve(recordFile)}"`);
     for (const place of places) {
       if (seen.has(place)) throw usage(`two shares have the ${place}`);
       seen.add(place);

@@ -10,6 +10,7 @@ import { capabilities, discoveryDirectory, installDiscovery } from './discovery.
 import { EXIT_CODES, helpText } from './help.js';
 import type { LogSink } from './log.js';
 import { parseArguments } from './options.js';
+import { runReplay } from './replay.js';
 import { serve } from './serve.js';
 
 /** The process around the command. */
@@ -33,6 +34,7 @@ const USAGE = /^ERR_VIRTIOFS_(USAGE|OPTION_|TAG_|CONFIG_|SANDBOX_|POLICY_|NOT_SU
 /** Runs the command to its end and returns the exit code; never rejects. */
 export async function run(args: readonly string[], outside: CliProcess): Promise<number> {
   const { out, log, environment } = outside;
+  if (args[0] === 'replay') return await runReplay(args.slice(1), outside);
   try {
     const command = parseArguments(args, activatedSockets(environment, process.pid));
     switch (command.kind) {

@@ -1,11 +1,10 @@
 /** Serving: opens the shares, offers them to frontends, and ends cleanly on a signal or when nothing is left to serve. */
 import { chmodSync, chownSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Config, ConfigObject } from '../config/index.js';
 import { VirtioFsError, fromNative, native } from '../errors.js';
 import { FsBackend } from '../fs-backend.js';
 import { loadBinding } from '../native/load.js';
-import { checkAuditOutside, type AuditOptions } from '../observe/options.js';
+import { checkOutside } from '../observe/options.js';
 import type { FsBackendOptions } from '../options.js';
 import { readPolicyFile } from '../policy/file.js';
 import type { Sandbox } from '../sandbox/inside.js';
@@ -19,6 +18,7 @@ import type { Endpoint, ServeCommand, ShareCommand } from './options.js';
 import type { CliProcess } from './run.js';
 import { writePidFile } from './pid-file.js';
 import { removeStateFiles, sandboxHere, serveInside, usesFileHandles } from './sandbox.js';
+import { configObject } from './share-config.js';
 import { statisticsLine } from './statistics.js';
 import { openSyslog } from './syslog.js';
 
@@ -79,7 +79,7 @@ async function serveHere(
     const device = {
       sharedDir: sandbox.shareDir(index, share.sharedDir),
       confineThreads: sandbox.threads(),
-      ...auditOf(share, sandbox),
+      ...filesOf(share, sandbox),
     };
     served.push(await serveShare(command, share, device, sink, closers));
   }
@@ -111,12 +111,18 @@ function readPoliciesAgain(
   });
 }
 
-/** The file is opened before the root changes; then there is no directory to rename it in. */
-function auditOf({ auditFile, sharedDir }: ShareCommand, { isInner }: Sandbox): { readonly audit?: AuditOptions } {
-  if (auditFile === undefined) return {};
+/** The files are opened before the root changes; then there is no directory to rename one in. */
+function filesOf(
+  { auditFile, recordFile, sharedDir }: ShareCommand,
+  { isInner }: Sandbox,
+): Pick<FsBackendOptions, 'audit' | 'record'> {
   // In a sandbox the share is looked for at another place.
-  checkAuditOutside(auditFile, sharedDir);
-  return { audit: { file: auditFile, ...(isInner ? { maxBytes: Infinity } : {}) } };
+  if (auditFile !== undefined) checkOutside('audit', auditFile, sharedDir);
+  if (recordFile !== undefined) checkOutside('record', recordFile, sharedDir);
+  return {
+    ...(auditFile === undefined ? {} : { audit: { file: auditFile, ...(isInner ? { maxBytes: Infinity } : {}) } }),
+    ...(recordFile === undefined ? {} : { record: recordFile }),
+  };
 }
 
 /** Where lines go. */
@@ -183,7 +189,7 @@ function groupOf(endpoint: Endpoint): number | undefined {
 async function serveShare(
   command: ServeCommand,
   share: ShareCommand,
-  sandboxed: Pick<FsBackendOptions, 'sharedDir' | 'confineThreads' | 'audit'>,
+  sandboxed: Pick<FsBackendOptions, 'sharedDir' | 'confineThreads' | 'audit' | 'record'>,
   sink: LogSink,
   closers: Closers,
 ): Promise<Served> {
@@ -192,7 +198,7 @@ async function serveShare(
   const log = new Log(sink, command.logLevel, command.shares.length === 1 ? '' : `${name}: `);
   const measureLatency = command.statsSeconds !== undefined;
   const group = groupOf(endpoint);
-  const device = { requestQueues, poolThreads, pollUs, measureLatency, config: given(config), ...sandboxed };
+  const device = { requestQueues, poolThreads, pollUs, measureLatency, config: configObject(config), ...sandboxed };
   const optional = {
     ...(stateFile === undefined ? {} : { stateFile }),
     ...(policyFile === undefined ? {} : { policy: readPolicyFile(policyFile) }),
@@ -200,6 +206,7 @@ async function serveShare(
   const backend = new FsBackend({ tag: tag ?? NO_TAG, ...device, ...optional });
   if (stateFile !== undefined) reportResumed(stateFile, backend, log);
   closers.push(() => backend.close());
+  backend.on('recordFailed', ({ error }) => log.warn(`the record ends here: ${error.message} (${error.code})`));
   backend.on('queueError', ({ error }) => log.error(error.message));
   const { server, where, once } = await offer(share, backend);
   closers.push(() => server.close());
@@ -262,11 +269,6 @@ function admitGroup(path: string, gid: number): void {
   } catch (error) {
     throw fromNative(error, path);
   }
-}
-
-/** The configuration as it may be given: an empty list is what a list is by default, and may not be given. */
-function given(config: Config): ConfigObject {
-  return Object.fromEntries(Object.entries(config).filter(([, value]) => !Array.isArray(value) || value.length > 0));
 }
 
 /** Logs what happens to the server, and resolves when its first connection has ended. */

@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { combine } from '../config/combinations.js';
-import { CONFIG_KEYS, givenKeys, type Config } from '../config/index.js';
+import { CONFIG_KEYS, givenKeys, type Config, type ConfigObject } from '../config/index.js';
 import { usage } from './kinds.js';
 import type { OptionSet } from './option-set.js';
 import { optionRow } from './table.js';
@@ -40,18 +40,34 @@ export function defaultsOf(options: OptionSet): 'crosvm' | 'virtiofsd' {
 
 /** Throws ERR_VIRTIOFS_USAGE for options that contradict each other, and what `parseConfig` throws. */
 export function shareConfig(options: OptionSet): Config {
+  const { values, shown } = settings(options, defaultsOf(options));
+  return combine(
+    values as Map<Property, Config[Property]>,
+    (property) => shown.get(property) ?? CONFIG_KEYS[property].key,
+  );
+}
+
+/** Only what the options say themselves. Throws ERR_VIRTIOFS_USAGE for those that contradict each other. */
+export function givenConfig(options: OptionSet): ConfigObject {
+  return configObject(Object.fromEntries(settings(options, options.get('defaults') ?? 'crosvm').values));
+}
+
+/** As it may be given: an empty list is what a list is by default, and may not be given. */
+export function configObject(config: object): ConfigObject {
+  const entries = Object.entries(config) as [string, unknown][];
+  return Object.fromEntries(entries.filter(([, value]) => !Array.isArray(value) || value.length > 0));
+}
+
+function settings(options: OptionSet, defaults: 'crosvm' | 'virtiofsd'): Explicit {
   const { values, shown } = explicit(options);
   const timed = values.has('timeout') || values.has('entryTimeout') || values.has('attrTimeout');
-  const virtiofsd = defaultsOf(options) === 'virtiofsd';
+  const virtiofsd = defaults === 'virtiofsd';
   if (virtiofsd) addDefaults(values);
   // The key of --cfg means what it means in crosvm, and leaves the times alone.
   const mode = options.get('cache') ?? (virtiofsd ? (values.get('cachePolicy') as Config['cachePolicy']) : undefined);
   if (mode !== undefined && !timed) values.set('timeout', CACHE_TIMEOUTS[mode]);
   if (mode === 'never' && !values.has('readdirplus')) values.set('readdirplus', false);
-  return combine(
-    values as Map<Property, Config[Property]>,
-    (property) => shown.get(property) ?? CONFIG_KEYS[property].key,
-  );
+  return { values, shown };
 }
 
 interface Explicit {

@@ -83,6 +83,16 @@ export const CLI_OPTIONS = {
       'Without a sandbox the file is renamed to FILE.1 at 64 MiB, and five are kept.',
     ],
   }),
+  record: row({
+    group: 'share',
+    scope: 'place',
+    value: 'FILE',
+    kind: text,
+    help: [
+      'Write all requests and their answers to this new file, for virtio-fs replay:',
+      'docs/observe.md. What the guest writes is in it.',
+    ],
+  }),
   'socket-path': row({
     group: 'connection',
     scope: 'place',

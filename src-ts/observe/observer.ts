@@ -12,7 +12,7 @@ import { loadBinding } from '../native/load.js';
 import { AuditLog } from './audit-log.js';
 import { placesOf } from './described.js';
 import type { ParsedOptions } from '../options.js';
-import { checkAuditOutside, type ParsedAudit } from './options.js';
+import { checkOutside, type ParsedAudit } from './options.js';
 
 /** A message of the channel `virtio-fs:request`. */
 export interface RequestMessage {
@@ -70,8 +70,8 @@ export class Observer {
   /** Undefined: nobody wants to know. Throws what opening the audit log throws. */
   static for({ tag, sharedDir, overlay, audit }: ParsedOptions): Observer | undefined {
     if (audit !== undefined) {
-      checkAuditOutside(audit.file, sharedDir);
-      if (overlay !== undefined) checkAuditOutside(audit.file, overlay.upper);
+      checkOutside('audit', audit.file, sharedDir);
+      if (overlay !== undefined) checkOutside('audit', audit.file, overlay.upper);
     } else if (!REQUEST.hasSubscribers && !REPLY.hasSubscribers) {
       return undefined;
     }

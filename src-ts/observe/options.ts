@@ -84,8 +84,8 @@ function parseOperations(operations: unknown): readonly string[] {
   return operations as string[];
 }
 
-/** Guests could write what is in the share. */
-export function checkAuditOutside(file: string, sharedDir: string): void {
+/** Guests could write what is in the share. `option`: as it is called. Throws ERR_VIRTIOFS_OPTION_INVALID. */
+export function checkOutside(option: 'audit' | 'record', file: string, sharedDir: string): void {
   let way: string;
   try {
     way = relative(realpathSync(sharedDir), join(realpathSync(dirname(file)), basename(file)));
@@ -93,9 +93,15 @@ export function checkAuditOutside(file: string, sharedDir: string): void {
     // What is missing has an error of its own when it is opened.
     return;
   }
-  if (way !== '..' && !way.startsWith('../')) throw invalid('"file" lies in the share, where guests could write it');
+  if (way !== '..' && !way.startsWith('../')) {
+    throw invalidIn(option, '"file" lies in the share, where guests could write it');
+  }
 }
 
 function invalid(detail: string): VirtioFsError {
-  return new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail: `"audit": ${detail}` });
+  return invalidIn('audit', detail);
+}
+
+function invalidIn(option: string, detail: string): VirtioFsError {
+  return new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail: `"${option}": ${detail}` });
 }

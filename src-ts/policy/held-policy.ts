@@ -4,20 +4,35 @@ import { VirtioFsError } from '../errors.js';
 import type { NativeDevice, NativeRule } from '../native/binding.js';
 import type { CompiledPolicy } from './compile.js';
 import { HandlerHost, type HandlerErrorEvent } from './handlers/host.js';
+import type { CompiledHandlers } from './handlers/sets.js';
 import type { MountedServer } from '../virtual/mounts.js';
 import { untilNextMinute } from './windows.js';
 
 const NO_HANDLERS = { sets: [], plan: { sets: [], ignoreCase: false, virtualSet: -1, virtualRoot: false } };
 
+/** Who is asked before all handlers of the policy, whatever they are. */
+export interface OutermostHandlers {
+  around(handlers: CompiledHandlers): CompiledHandlers;
+}
+
+/** Who is asked besides the handlers of the policy. */
+export interface Companions {
+  readonly outermost?: OutermostHandlers | undefined;
+  readonly mounted?: MountedServer | undefined;
+}
+
 export class HeldPolicy {
   readonly #device: NativeDevice;
   readonly #handlerFailed: (event: HandlerErrorEvent) => void;
+  readonly #outermost: OutermostHandlers | undefined;
   readonly #mounted: MountedServer | undefined;
   #policy: CompiledPolicy;
   /** The rules that the device has. */
   #rules: readonly NativeRule[];
   #timer: NodeJS.Timeout | undefined;
   #host: HandlerHost | undefined;
+  /** Handlers are in charge, if there are some. */
+  #begun = false;
 
   /** The device has been made with the rules that `policy` had at `begun`. */
   constructor(
@@ -25,15 +40,33 @@ export class HeldPolicy {
     begun: Date,
     device: NativeDevice,
     handlerFailed: (event: HandlerErrorEvent) => void,
-    mounted: MountedServer | undefined,
+    { outermost, mounted }: Companions = {},
   ) {
     this.#device = device;
+    this.#outermost = outermost;
     this.#mounted = mounted;
     this.#handlerFailed = handlerFailed;
     this.#policy = policy;
     this.#rules = policy.nativeAt(begun).rules;
-    this.#applyHandlers(policy);
+    if (outermost === undefined) this.begin();
     this.#schedule();
+  }
+
+  /**
+   * Before the first request: from then on handlers are asked. The clock of handlers is a thread, and one that has been
+   * confined by itself keeps the process from confining all its threads together. Idempotent. Throws
+   * ERR_VIRTIOFS_HANDLERS_ATTACHED.
+   */
+  begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    try {
+      this.#applyHandlers(this.#policy);
+    } catch (error) {
+      // Nothing is served without those who are to be asked.
+      this.#begun = false;
+      throw error;
+    }
   }
 
   /** Throws ERR_VIRTIOFS_POLICY_INVALID if the other one says otherwise what is settled when a backend is made. */
@@ -59,10 +92,11 @@ export class HeldPolicy {
   }
 
   #applyHandlers({ handlers = NO_HANDLERS }: CompiledPolicy): void {
-    const needed = handlers !== NO_HANDLERS || this.#mounted !== undefined || this.#host !== undefined;
-    if (handlers === 'attached' || !needed) return;
+    if (handlers === 'attached' || !this.#begun) return;
+    const all = this.#outermost?.around(handlers) ?? handlers;
+    if (all === NO_HANDLERS && this.#host === undefined && this.#mounted === undefined) return;
     this.#host ??= new HandlerHost(this.#device.handlersToken(), false, this.#handlerFailed, this.#mounted);
-    this.#host.replace(handlers);
+    this.#host.replace(all);
   }
 
   #schedule(): void {

@@ -38,3 +38,5 @@ export type { GuestRam } from './guest-ram.js';
 export type { GuestTransport, QueueLink, QueueState } from './transport.js';
 export { DESC_F_INDIRECT, DESC_F_NEXT, DESC_F_WRITE, Virtqueue } from './virtqueue.js';
 export type { QueueLayout, RawDescriptor, Segment, UsedChain, VirtqueueOptions } from './virtqueue.js';
+export { replay } from '../replay/index.js';
+export type { ReplayDifference, ReplayOptions, ReplayResult } from '../replay/index.js';

@@ -161,6 +161,7 @@ export class InterceptedRequest {
       uid: message.readUInt32LE(24),
       gid: message.readUInt32LE(28),
       pid: message.readUInt32LE(32),
+      initFlags: this.#event.initFlags,
       signal: this.#abort.signal,
       data: () => (data === undefined ? this.#ownData() : Buffer.from(data)),
     };

@@ -195,6 +195,8 @@ export interface RequestContext<O extends HandledOperation> {
   /** The number of the request, for as long as it is under way. */
   readonly unique: bigint;
   readonly nodeId: bigint;
+  /** What INIT has settled: the flags (INIT_FLAGS) that both sides have. */
+  readonly initFlags: bigint;
   /**
    * Aborted when nobody waits for the answer any more: the deadline has passed, the guest has interrupted the request, or
    * its queue, the device or this environment ends.

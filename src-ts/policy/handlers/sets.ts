@@ -34,7 +34,7 @@ export function handlers(on: Handlers, options: HandlerOptions = {}): HandlerSet
   return { ...options, handlers: on };
 }
 
-const SETS_MAX = 32;
+export const SETS_MAX = 32;
 const DEADLINE_MS = 10_000;
 const DEADLINE_MS_MAX = 2 ** 31 - 1;
 const PROPERTIES = ['handlers', 'paths', 'deadlineMs', 'onDeadline'];

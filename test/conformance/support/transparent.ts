@@ -11,6 +11,7 @@ const CONTEXT: ReadonlySet<string> = new Set<keyof RequestContext<HandledOperati
   'pid',
   'unique',
   'nodeId',
+  'initFlags',
   'signal',
   'data',
 ]);

@@ -203,6 +203,7 @@ const EFFECTS: readonly (readonly [keyof typeof CLI_OPTIONS, string[], object])[
   ['thread-pool-size', ['--thread-pool-size=16'], { shares: [{ poolThreads: 16 }] }],
   ['state-file', ['--state-file', '/run/x.state'], { shares: [{ stateFile: '/run/x.state' }] }],
   ['audit', ['--audit', '/run/x.audit'], { shares: [{ auditFile: '/run/x.audit' }] }],
+  ['record', ['--record', '/run/x.record'], { shares: [{ recordFile: '/run/x.record' }] }],
   ['rlimit-nofile', ['--rlimit-nofile', '1024'], { sandbox: { rlimitNofile: 1024 } }],
   ['sandbox', ['--sandbox', 'chroot'], { sandbox: { mode: 'chroot', pivotRoot: false, seccomp: 'kill' } }],
   ['disable-sandbox', ['--disable-sandbox'], { sandbox: { mode: 'none', pivotRoot: true, seccomp: 'none' } }],

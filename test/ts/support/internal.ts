@@ -38,6 +38,7 @@ export const sandboxCapabilities =
   load<typeof import('../../../dist/sandbox/capabilities.js')>('sandbox/capabilities.js');
 export const sandboxConfinement = load<typeof import('../../../dist/sandbox/confinement.js')>('sandbox/confinement.js');
 export const cliOptions = load<typeof import('../../../dist/cli/options.js')>('cli/options.js');
+export const cliReplay = load<typeof import('../../../dist/cli/replay.js')>('cli/replay.js');
 export const cliRun = load<typeof import('../../../dist/cli/run.js')>('cli/run.js');
 export const cliHelp = load<typeof import('../../../dist/cli/help.js')>('cli/help.js');
 export const cliDiscovery = load<typeof import('../../../dist/cli/discovery.js')>('cli/discovery.js');
