@@ -5,6 +5,7 @@ import path from 'node:path';
 import { PACKAGES, ensureNodeModules, ensurePackages } from '../setup.mjs';
 import { fuzz } from '../fuzz.mjs';
 import { runTidy } from '../tidy.mjs';
+import { runExamples } from './examples.mjs';
 import { addResults, ctestResult, emptyResult, failure, jestResult, unitResult } from './results.mjs';
 import { ROOT, capture, run, tee, tool } from './run.mjs';
 
@@ -274,6 +275,7 @@ export const STAGES = [
     onDemand: true,
   },
   { name: 'bench', title: 'The bench, in its short form', run: bench },
+  { name: 'examples', title: 'The examples, and what they print', run: () => runExamples() },
   { name: 'asan', title: 'AddressSanitizer and UndefinedBehaviorSanitizer', run: () => sanitized('asan') },
   { name: 'tsan', title: 'ThreadSanitizer', run: () => sanitized('tsan') },
   {

@@ -161,10 +161,15 @@ export class GuestFileHandle {
     this.#mustBeOpen('read');
     if (this.#isDirectory) throw new GuestError('EISDIR', { syscall: 'read' });
     const { attr } = await this.#client.getattr(this.nodeId, this.fh);
-    const parts = [await this.#readSome(Number(attr.size - this.#position))];
     // A file that says it is empty may have content all the same (procfs).
-    for (let more = attr.size === 0n; more; more = (parts.at(-1)?.length ?? 0) > 0) {
-      parts.push(await this.#readSome(this.#client.transferMax));
+    let left = attr.size === 0n ? Infinity : Number(attr.size - this.#position);
+    const parts: Buffer[] = [];
+    // What is short is not the end, as Node sees it: only nothing is.
+    for (;;) {
+      const part = await this.#readSome(left === Infinity ? this.#client.transferMax : left);
+      parts.push(part);
+      left -= part.length;
+      if (part.length === 0 || left <= 0) break;
     }
     const content = Buffer.concat(parts);
     const encoding = encodingOf(options);
@@ -173,8 +178,13 @@ export class GuestFileHandle {
 
   async writeFile(data: Data, options?: EncodingOption): Promise<void> {
     const bytes = dataBytes(data, encodingOf(options));
-    const written = await this.#writeAt(bytes, undefined);
-    if (written < bytes.length) throw new GuestError('ENOSPC', { syscall: 'write' });
+    let written = 0;
+    // What was not taken is sent again, as Node does it.
+    do {
+      const more = await this.#writeAt(bytes.subarray(written), undefined);
+      if (more === 0 && bytes.length > 0) throw new GuestError('ENOSPC', { syscall: 'write' });
+      written += more;
+    } while (written < bytes.length);
   }
 
   appendFile(data: Data, options?: EncodingOption): Promise<void> {

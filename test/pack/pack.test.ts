@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 const packageJson = require.resolve('virtio-fs/package.json');
 const root = path.dirname(packageJson);
-const ENTRIES = ['virtio-fs', 'virtio-fs/testing'];
+const ENTRIES = ['virtio-fs', 'virtio-fs/testing', 'virtio-fs/testing/jest'];
 /** An npm install or a compilation, on a busy machine. */
 const SLOW_MS = 300_000;
 
@@ -114,6 +114,9 @@ describe('the tarball', () => {
     const source = [
       `import { FsBackend } from 'virtio-fs';`,
       `import { LoopbackGuest } from 'virtio-fs/testing';`,
+      // In a project without jest, and without its types.
+      `import { matchers } from 'virtio-fs/testing/jest';`,
+      `export const names: readonly string[] = Object.keys(matchers);`,
       `export const backend: FsBackend = new FsBackend({ tag: 'work', sharedDir: '.' });`,
       `export const boot: typeof LoopbackGuest.boot = LoopbackGuest.boot;`,
       // Proves that the types are there at all: `any` would accept the number, and the directive would be unused.

@@ -43,6 +43,14 @@ export default tseslint.config(
     languageOptions: { globals: Object.fromEntries(NODE_GLOBALS.map((name) => [name, 'readonly'])) },
   },
   {
+    // CommonJS, as most tests with jest are.
+    files: ['examples/**/*.js'],
+    languageOptions: {
+      sourceType: 'commonjs',
+      globals: Object.fromEntries(NODE_GLOBALS.map((name) => [name, 'readonly'])),
+    },
+  },
+  {
     files: TYPESCRIPT,
     extends: tseslint.configs.recommendedTypeChecked,
     languageOptions: {

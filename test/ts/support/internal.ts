@@ -33,6 +33,7 @@ export const requests = load<typeof import('../../../dist/vhost-user/requests.js
 export const connection = load<typeof import('../../../dist/vhost-user/connection.js')>('vhost-user/connection.js');
 export const fuseText = load<typeof import('../../../dist/fuse/text.js')>('fuse/text.js');
 export const guestRam = load<typeof import('../../../dist/testing/guest-ram.js')>('testing/guest-ram.js');
+export const testingRandom = load<typeof import('../../../dist/testing/random.js')>('testing/random.js');
 export const sandboxCapabilities =
   load<typeof import('../../../dist/sandbox/capabilities.js')>('sandbox/capabilities.js');
 export const sandboxConfinement = load<typeof import('../../../dist/sandbox/confinement.js')>('sandbox/confinement.js');

@@ -1,22 +1,9 @@
 /** Randomness that can be had again. Needs nothing of jest: programs use it, too. */
 
-/** Numbers that look random and are the same for the same seed (mulberry32). */
-export class Random {
-  #state: number;
+import { testingRandom } from './internal.js';
 
-  constructor(seed: number) {
-    this.#state = seed >>> 0;
-  }
-
-  /** 0 ≤ n < 1. */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  }
-
+/** The library's own numbers, which are the same for the same seed, and what tests make of them. */
+export class Random extends testingRandom.Random {
   below(end: number): number {
     return Math.floor(this.next() * end);
   }
