@@ -77,6 +77,10 @@ function optionTables() {
   ]);
 }
 
+function overlayRows(table) {
+  return () => Object.entries(load('cli/overlay.js')[table]).map(([name, help]) => [code(name), help]);
+}
+
 function legacyRows() {
   const { LEGACY_ITEMS } = load('cli/legacy.js');
   return Object.entries(LEGACY_ITEMS).map(([item, { takesValue, meaning }]) => [
@@ -132,6 +136,8 @@ const TABLES = [
   ['docs/policies.md', 'Rule for one operation', denialRows],
   ['docs/config.md', 'Key', configRows],
   ['docs/cli.md', 'Item of -o', legacyRows],
+  ['docs/cli.md', 'Action of overlay', overlayRows('OVERLAY_ACTIONS')],
+  ['docs/cli.md', 'Option of overlay', overlayRows('OVERLAY_OPTIONS')],
   ['docs/protocol-support.md', 'Number', requestRows],
   ['docs/protocol-support.md', 'Bit', featureRows],
   ['docs/protocol-support.md', 'Protocol bit', protocolFeatureRows],

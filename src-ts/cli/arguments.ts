@@ -9,12 +9,12 @@ const NAMES = Object.keys(CLI_OPTIONS) as OptionName[];
 /** `--name VALUE`, `--name=VALUE`, `-n VALUE`, `-nVALUE`. Throws ERR_VIRTIOFS_USAGE. */
 export function readArguments(args: readonly string[], warn: Warn): OptionSet {
   const options = new OptionSet(warn);
-  for (let at = 0; at < args.length;) at += readOne(args, at, options);
+  for (let at = 0; at < args.length;) at += readOption(args, at, options);
   return options;
 }
 
-/** Reads the option at `at`; returns how many arguments it takes. */
-function readOne(args: readonly string[], at: number, options: OptionSet): number {
+/** Reads the option at `at`; returns how many arguments it takes. Throws ERR_VIRTIOFS_USAGE. */
+export function readOption(args: readonly string[], at: number, options: OptionSet): number {
   const { name, shown, inline } = nameOf(args[at] as string);
   const row = optionRow(name);
   if (row.value === undefined) {

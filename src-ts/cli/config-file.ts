@@ -23,7 +23,15 @@ export interface ConfigFile {
 const BYTES_MAX = 1 << 20;
 
 /** Options whose value is a path, which is meant from where the file is. */
-const PATHS: ReadonlySet<OptionName> = new Set(['shared-dir', 'socket-path', 'socket', 'state-file', 'audit']);
+const PATHS: ReadonlySet<OptionName> = new Set([
+  'shared-dir',
+  'overlay-upper',
+  'overlay-work',
+  'socket-path',
+  'socket',
+  'state-file',
+  'audit',
+]);
 
 /** Reads a file. Throws ERR_VIRTIOFS_USAGE, which names the place, or ERR_VIRTIOFS_SYSTEM if it cannot be read. */
 export function readConfigFile(path: string, warn: Warn): ConfigFile {

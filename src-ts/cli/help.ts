@@ -34,11 +34,13 @@ export function helpText(): string {
     'Usage: virtio-fs --socket-path PATH --tag TAG --shared-dir DIR [OPTION…]',
     '       virtio-fs --fd FD --shared-dir DIR [OPTION…]',
     '       virtio-fs --config FILE [OPTION…]',
+    '       virtio-fs overlay ACTION --overlay-upper DIR --shared-dir DIR [PATH…]',
     '',
     'Shares a directory with a virtual machine: a vhost-user device for virtio-fs.',
     'Runs in the foreground, prints one line when it is ready, logs to standard',
     'error, and ends on SIGTERM, SIGINT or SIGHUP. Takes the options of',
     '`crosvm device fs` and of virtiofsd: --name VALUE or --name=VALUE.',
+    '`overlay` lists, applies and discards what guests do: virtio-fs overlay --help.',
     ...(Object.keys(OPTION_GROUPS) as OptionGroup[]).flatMap(groupText),
     '',
     'Exit codes:',
@@ -54,8 +56,13 @@ function groupText(group: OptionGroup): string[] {
 }
 
 function optionText(name: OptionName): string[] {
-  const heading = `  ${optionHeading(name)}`;
-  const lines = wrapped(optionRow(name).help.join(' '), WIDTH - COLUMN).map((line) => ' '.repeat(COLUMN) + line);
+  return helpLines(optionHeading(name), optionRow(name).help.join(' '));
+}
+
+/** An option and what it means, in their columns. */
+export function helpLines(option: string, help: string): string[] {
+  const heading = `  ${option}`;
+  const lines = wrapped(help, WIDTH - COLUMN).map((line) => ' '.repeat(COLUMN) + line);
   // A heading that reaches into the column of the text has a line of its own.
   if (heading.length >= COLUMN - 1) return [heading, ...lines];
   return [heading + (lines[0] as string).slice(heading.length), ...lines.slice(1)];

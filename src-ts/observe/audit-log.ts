@@ -8,6 +8,7 @@ import { isUtf8 } from 'node:buffer';
 import { errnoName } from '../errno.js';
 import type { NativeTapped } from '../native/binding.js';
 import { detailsOf, ioctlWrites, namesOf, placesOf } from './described.js';
+import { jsonLine } from './json-line.js';
 import type { ParsedAudit } from './options.js';
 import { RotatingFile } from './rotating-file.js';
 
@@ -27,8 +28,8 @@ export class AuditLog {
   write(records: readonly (readonly [operation: string, record: NativeTapped])[], lost: number): void {
     const lines = records
       .filter(([operation, record]) => this.#logs(operation, record))
-      .map(([operation, record]) => asLine(auditEntry(this.#tag, operation, record)));
-    if (lost > 0) lines.push(asLine({ time: new Date().toISOString(), share: this.#tag, lost }));
+      .map(([operation, record]) => jsonLine(auditEntry(this.#tag, operation, record)));
+    if (lost > 0) lines.push(jsonLine({ time: new Date().toISOString(), share: this.#tag, lost }));
     if (lines.length > 0) this.#file.write(lines);
   }
 
@@ -75,10 +76,4 @@ function spelt(key: string, bytes: Buffer | undefined): Record<string, string> {
   if (bytes === undefined) return {};
   const text = { [key]: bytes.toString('utf8') };
   return isUtf8(bytes) ? text : { ...text, [`${key}Base64`]: bytes.toString('base64') };
-}
-
-/** JSON.stringify leaves characters alone that end a line for some programs, or that steer a terminal. */
-function asLine(entry: object): string {
-  const escape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  return `${JSON.stringify(entry).replace(/[\u007f-\u009f\u2028\u2029]/g, escape)}\n`;
 }
