@@ -195,7 +195,8 @@ const WITHOUT_OVERLAY = {
   inodeFileHandles: 'never',
 } as const satisfies Partial<Config>;
 
-function checkOverlay(config: Config, stateFile: unknown): void {
+/** Throws ERR_VIRTIOFS_CONFIG_CONFLICT, ERR_VIRTIOFS_OPTION_INVALID. */
+export function checkOverlay(config: Config, stateFile: unknown): void {
   for (const [name, value] of Object.entries(WITHOUT_OVERLAY)) {
     if (isDeepStrictEqual(config[name as keyof typeof WITHOUT_OVERLAY], value)) continue;
     const detail = `"${name}" of the configuration and an overlay do not go together`;

@@ -82,6 +82,10 @@ function replayRows() {
   return Object.entries(REPLAY_OPTIONS).map(([option, { help }]) => [code(replayHeading(option)), help]);
 }
 
+function overlayRows(table) {
+  return () => Object.entries(load('cli/overlay.js')[table]).map(([name, help]) => [code(name), help]);
+}
+
 function legacyRows() {
   const { LEGACY_ITEMS } = load('cli/legacy.js');
   return Object.entries(LEGACY_ITEMS).map(([item, { takesValue, meaning }]) => [
@@ -138,6 +142,8 @@ const TABLES = [
   ['docs/config.md', 'Key', configRows],
   ['docs/cli.md', 'Item of -o', legacyRows],
   ['docs/cli.md', 'Option of replay', replayRows],
+  ['docs/cli.md', 'Action of overlay', overlayRows('OVERLAY_ACTIONS')],
+  ['docs/cli.md', 'Option of overlay', overlayRows('OVERLAY_OPTIONS')],
   ['docs/protocol-support.md', 'Number', requestRows],
   ['docs/protocol-support.md', 'Bit', featureRows],
   ['docs/protocol-support.md', 'Protocol bit', protocolFeatureRows],

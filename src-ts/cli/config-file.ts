@@ -25,6 +25,8 @@ const BYTES_MAX = 1 << 20;
 /** Options whose value is a path, which is meant from where the file is. */
 const PATHS: ReadonlySet<OptionName> = new Set([
   'shared-dir',
+  'overlay-upper',
+  'overlay-work',
   'socket-path',
   'socket',
   'state-file',

@@ -4,7 +4,8 @@
  */
 import { resolve } from 'node:path';
 import type { Config } from '../config/index.js';
-import { parseTag } from '../options.js';
+import { checkOverlay, parseTag } from '../options.js';
+import { overlay, type Overlay } from '../overlay/index.js';
 import type { SandboxPlan } from '../sandbox/plan.js';
 import type { ActivatedSocket } from './activation.js';
 import { readArguments } from './arguments.js';
@@ -29,6 +30,8 @@ export interface ShareCommand {
   /** Undefined: the frontend has one, and the configuration space is not on offer. */
   readonly tag: string | undefined;
   readonly sharedDir: string;
+  /** Undefined: the guest changes the directory itself. */
+  readonly overlay: Overlay | undefined;
   readonly config: Config;
   readonly requestQueues: number;
   readonly poolThreads: number;
@@ -124,13 +127,15 @@ function shareCommand(options: OptionSet, sockets: ActivatedSocket[], only: bool
   const endpoint = endpointOf(options, sockets, only, warn);
   const sharedDir = options.get('shared-dir');
   if (sharedDir === undefined) throw usage('--shared-dir is needed');
+  const config = shareConfig(options);
   const given = options.get('tag');
   const tag = given === undefined ? undefined : named(options.shown('tag'), () => parseTag(given));
   return {
     endpoint,
     tag,
     sharedDir,
-    config: shareConfig(options),
+    overlay: overlayOf(options, sharedDir, config),
+    config,
     requestQueues: options.get('request-queues') ?? 1,
     poolThreads: poolThreads(options, warn),
     pollUs: options.get('poll-us') ?? 0,
@@ -141,6 +146,16 @@ function shareCommand(options: OptionSet, sockets: ActivatedSocket[], only: bool
     auditFile: options.get('audit'),
     recordFile: options.get('record'),
   };
+}
+
+function overlayOf(options: OptionSet, lower: string, config: Config): Overlay | undefined {
+  const [upper, work] = [options.get('overlay-upper'), options.get('overlay-work')];
+  if (upper === undefined) {
+    if (work !== undefined) throw usage(`${options.shown('overlay-work')} needs --overlay-upper`);
+    return undefined;
+  }
+  named(options.shown('overlay-upper'), () => checkOverlay(config, options.get('state-file')));
+  return overlay({ upper, lower, ...(work === undefined ? {} : { work }) });
 }
 
 function poolThreads(options: OptionSet, warn: Warn): number {
@@ -184,12 +199,14 @@ function activatedFor(options: OptionSet, sockets: ActivatedSocket[], only: bool
 
 function checkDistinct(shares: readonly ShareCommand[]): void {
   const seen = new Set<string>();
-  for (const { endpoint, stateFile, auditFile, recordFile } of shares) {
+  for (const { endpoint, overlay: over, stateFile, auditFile, recordFile } of shares) {
     const places = [endpoint.kind === 'path' ? `socket path "${endpoint.path}"` : `descriptor ${endpoint.fd}`];
+    if (over !== undefined)
+      places.push(`directory "${over.upper}" for changes`, `directory "${over.work}" for changes`);
     if (stateFile !== undefined) places.push(`state file "${resolve(stateFile)}"`);
     if (auditFile !== undefined) places.push(`audit log "${resolve(auditFile)}"`);
     if (recordFile !== undefined) places.push(`record "${resolve(recordFile)}"`);
-    for (const place of places) {
+    for (const place of new Set(places)) {
       if (seen.has(place)) throw usage(`two shares have the ${place}`);
       seen.add(place);
     }

@@ -4,12 +4,13 @@
  */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { fromNative } from '../errors.js';
 import { activatedSockets } from './activation.js';
 import { capabilities, discoveryDirectory, installDiscovery } from './discovery.js';
+import { reportFailure } from './failure.js';
 import { EXIT_CODES, helpText } from './help.js';
 import type { LogSink } from './log.js';
 import { parseArguments } from './options.js';
+import { runOverlay } from './overlay.js';
 import { runReplay } from './replay.js';
 import { serve } from './serve.js';
 
@@ -28,13 +29,18 @@ export interface CliProcess {
   readonly onReload: (reload: (() => void) | undefined) => void;
 }
 
-/** Codes that mean: the user asked for something that cannot be, and nothing was tried. */
-const USAGE = /^ERR_VIRTIOFS_(USAGE|OPTION_|TAG_|CONFIG_|SANDBOX_|POLICY_|NOT_SUPPORTED)/;
+/** Words that may come first, and what is done then instead of serving. */
+const SUBCOMMANDS: Readonly<Record<string, (args: readonly string[], outside: CliProcess) => Promise<number>>> = {
+  overlay: runOverlay,
+  replay: runReplay,
+};
 
 /** Runs the command to its end and returns the exit code; never rejects. */
 export async function run(args: readonly string[], outside: CliProcess): Promise<number> {
   const { out, log, environment } = outside;
-  if (args[0] === 'replay') return await runReplay(args.slice(1), outside);
+  const [first = ''] = args;
+  const subcommand = Object.hasOwn(SUBCOMMANDS, first) ? SUBCOMMANDS[first] : undefined;
+  if (subcommand !== undefined) return await subcommand(args.slice(1), outside);
   try {
     const command = parseArguments(args, activatedSockets(environment, process.pid));
     switch (command.kind) {
@@ -56,10 +62,7 @@ export async function run(args: readonly string[], outside: CliProcess): Promise
         return await serve(command, [main(), ...args], outside);
     }
   } catch (cause) {
-    const error = fromNative(cause);
-    log(`${error.message} (${error.code})`, 'error');
-    if (error.code === 'ERR_VIRTIOFS_USAGE') log('try virtio-fs --help', 'error');
-    return USAGE.test(error.code) ? EXIT_CODES.usage : EXIT_CODES.failed;
+    return reportFailure(cause, log, 'virtio-fs --help');
   }
 }
 

@@ -8,6 +8,7 @@ import { INNER_PROCESS, activatedSockets } from './activation.js';
 import { EXIT_CODES } from './help.js';
 import type { Log } from './log.js';
 import type { ServeCommand } from './options.js';
+import { OVERLAY_WITHOUT, overlayPlaces } from './overlay-share.js';
 import { PolicySender } from './policy-files.js';
 import type { CliProcess } from './run.js';
 
@@ -30,10 +31,8 @@ export async function serveInside(
   { stop, onReload }: Pick<CliProcess, 'stop' | 'onReload'>,
 ): Promise<number> {
   checkFileHandles(command, log);
-  if (command.sandbox.mode === 'chroot' && command.shares.length > 1) {
-    const detail = '--sandbox chroot has room for one share; several take --sandbox namespace';
-    throw new VirtioFsError('ERR_VIRTIOFS_SANDBOX_UNAVAILABLE', { detail });
-  }
+  checkChroot(command);
+  const places = overlayPlaces(command, log);
   const policies = PolicySender.for(command.shares, log);
   if (policies !== undefined) onReload(() => policies.send());
   // Its sockets of systemd's are those of this process.
@@ -42,8 +41,9 @@ export async function serveInside(
   try {
     ending = await launch({
       plan: command.sandbox,
-      shares: command.shares.map(({ sharedDir }) => sharedDir),
+      directories: [...command.shares.map(({ sharedDir }) => sharedDir), ...places],
       fileHandles: usesFileHandles(command),
+      without: places.length > 0 ? OVERLAY_WITHOUT : undefined,
       program,
       descriptors: [...descriptors(command), ...(policies === undefined ? [] : [policies.descriptor])],
       environment: { ...activation, ...policies?.environment },
@@ -92,6 +92,15 @@ function exitCode(ending: InnerEnding, log: Log): number {
   const refused = ending.signal === 'SIGSYS' ? ': it made a system call that the sandbox refuses' : '';
   log.error(`the process in the sandbox was ended by ${ending.signal}${refused}`);
   return EXIT_CODES.failed;
+}
+
+/** Its root is one directory. */
+function checkChroot({ sandbox, shares }: ServeCommand): void {
+  if (sandbox.mode !== 'chroot') return;
+  const several = shares.length > 1 ? 'share; several take' : 'directory; an overlay takes';
+  if (shares.length === 1 && shares[0]?.overlay === undefined) return;
+  const detail = `--sandbox chroot has room for one ${several} --sandbox namespace`;
+  throw new VirtioFsError('ERR_VIRTIOFS_SANDBOX_UNAVAILABLE', { detail });
 }
 
 /** open_by_handle_at(2) takes CAP_DAC_READ_SEARCH in the host's own user namespace, which no other one has. */

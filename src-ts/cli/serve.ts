@@ -14,6 +14,7 @@ import { usage } from './kinds.js';
 import { Log, type LogSink } from './log.js';
 import { readiness, type Readiness } from './notify.js';
 import { receivePolicies, replacePolicy, type RuledShare } from './policy-files.js';
+import { readyForOverlays, sharedBy } from './overlay-share.js';
 import type { Endpoint, ServeCommand, ShareCommand } from './options.js';
 import type { CliProcess } from './run.js';
 import { writePidFile } from './pid-file.js';
@@ -75,9 +76,10 @@ async function serveHere(
   const told = readiness(outside.environment, command.readyFd, (line) => log.warn(line));
   closers.push(() => told.close());
   const served: Served[] = [];
+  readyForOverlays(command, sandbox);
   for (const [index, share] of command.shares.entries()) {
     const device = {
-      sharedDir: sandbox.shareDir(index, share.sharedDir),
+      sharedDir: sharedBy(command, index, sandbox),
       confineThreads: sandbox.threads(),
       ...filesOf(share, sandbox),
     };
@@ -113,12 +115,14 @@ function readPoliciesAgain(
 
 /** The files are opened before the root changes; then there is no directory to rename one in. */
 function filesOf(
-  { auditFile, recordFile, sharedDir }: ShareCommand,
+  { auditFile, recordFile, sharedDir, overlay }: ShareCommand,
   { isInner }: Sandbox,
 ): Pick<FsBackendOptions, 'audit' | 'record'> {
   // In a sandbox the share is looked for at another place.
-  if (auditFile !== undefined) checkOutside('audit', auditFile, sharedDir);
-  if (recordFile !== undefined) checkOutside('record', recordFile, sharedDir);
+  for (const directory of overlay === undefined ? [sharedDir] : [sharedDir, overlay.upper]) {
+    if (auditFile !== undefined) checkOutside('audit', auditFile, directory);
+    if (recordFile !== undefined) checkOutside('record', recordFile, directory);
+  }
   return {
     ...(auditFile === undefined ? {} : { audit: { file: auditFile, ...(isInner ? { maxBytes: Infinity } : {}) } }),
     ...(recordFile === undefined ? {} : { record: recordFile }),
@@ -193,8 +197,8 @@ async function serveShare(
   sink: LogSink,
   closers: Closers,
 ): Promise<Served> {
-  const { tag, sharedDir, config, requestQueues, poolThreads, pollUs, endpoint, stateFile, policyFile } = share;
-  const name = tag ?? sharedDir;
+  const { tag, config, requestQueues, poolThreads, pollUs, endpoint, stateFile, policyFile } = share;
+  const name = tag ?? share.sharedDir;
   const log = new Log(sink, command.logLevel, command.shares.length === 1 ? '' : `${name}: `);
   const measureLatency = command.statsSeconds !== undefined;
   const group = groupOf(endpoint);
@@ -215,10 +219,15 @@ async function serveShare(
   return {
     backend,
     name,
-    description: `sharing "${resolve(sharedDir)}"${tag === undefined ? '' : ` as "${tag}"`}, ${where}`,
+    description: `${sharing(share)}, ${where}`,
     ended: once || command.once ? first : new Promise(() => undefined),
     ruled: policyFile === undefined ? undefined : { file: policyFile, backend, log },
   };
+}
+
+function sharing({ tag, sharedDir, overlay }: ShareCommand): string {
+  const changes = overlay === undefined ? '' : `, with changes in "${overlay.upper}"`;
+  return `sharing "${resolve(sharedDir)}"${tag === undefined ? '' : ` as "${tag}"`}${changes}`;
 }
 
 function reportResumed(path: string, { resumed }: FsBackend, log: Log): void {

@@ -30,6 +30,9 @@ const VIRTIOFSD: Partial<Config> = {
   inodeFileHandles: 'prefer',
 };
 
+/** The same for a share with an overlay, which knows no inode by file handle. */
+const WITH_OVERLAY: Partial<Config> = { ...VIRTIOFSD, inodeFileHandles: 'never' };
+
 /** The keys that mean extended attributes, whatever the default says. */
 const IMPLY_XATTR: readonly Property[] = ['posixAcl', 'securityCtx', 'rewriteSecurityXattrs', 'overrideStat'];
 
@@ -62,7 +65,7 @@ function settings(options: OptionSet, defaults: 'crosvm' | 'virtiofsd'): Explici
   const { values, shown } = explicit(options);
   const timed = values.has('timeout') || values.has('entryTimeout') || values.has('attrTimeout');
   const virtiofsd = defaults === 'virtiofsd';
-  if (virtiofsd) addDefaults(values);
+  if (virtiofsd) addDefaults(values, options.has('overlay-upper') ? WITH_OVERLAY : VIRTIOFSD);
   // The key of --cfg means what it means in crosvm, and leaves the times alone.
   const mode = options.get('cache') ?? (virtiofsd ? (values.get('cachePolicy') as Config['cachePolicy']) : undefined);
   if (mode !== undefined && !timed) values.set('timeout', CACHE_TIMEOUTS[mode]);
@@ -100,9 +103,9 @@ function explicit(options: OptionSet): Explicit {
   return { values, shown };
 }
 
-function addDefaults(values: Map<Property, unknown>): void {
+function addDefaults(values: Map<Property, unknown>, usual: Partial<Config>): void {
   const implied = IMPLY_XATTR.some((property) => values.get(property) === true) || values.has('xattrmap');
-  const defaults = implied ? { ...VIRTIOFSD, xattr: true } : VIRTIOFSD;
+  const defaults = implied ? { ...usual, xattr: true } : usual;
   for (const [property, value] of Object.entries(defaults)) {
     if (!values.has(property as Property)) values.set(property as Property, value);
   }

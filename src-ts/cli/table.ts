@@ -63,6 +63,26 @@ export const CLI_OPTIONS = {
     sets: (readOnly) => ({ readOnly }),
     help: ['Refuse whatever changes the share with EROFS.'],
   }),
+  'overlay-upper': row({
+    group: 'share',
+    scope: 'place',
+    value: 'DIR',
+    kind: text,
+    help: [
+      'Copy-on-write: what the guest changes goes to this directory, and the share stays as',
+      'it is. See docs/overlay.md, and virtio-fs overlay --help.',
+    ],
+  }),
+  'overlay-work': row({
+    group: 'share',
+    scope: 'place',
+    value: 'DIR',
+    kind: text,
+    help: [
+      'Where such changes are prepared, on the file system of --overlay-upper; default:',
+      'beside it, by the name .NAME.work.',
+    ],
+  }),
   policy: row({
     group: 'share',
     scope: 'share',

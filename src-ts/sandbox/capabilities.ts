@@ -58,6 +58,12 @@ export function keptCapabilities(changes: string | undefined, also: readonly str
   return [...kept].sort((a, b) => a - b);
 }
 
+/** The numbers of all capabilities but one. Throws ERR_VIRTIOFS_OPTION_INVALID for what is none. */
+export function capabilitiesBut(name: string): number[] {
+  const number = capabilityNumber(name);
+  return [...NAMES.keys()].filter((each) => each !== number);
+}
+
 /** The names of capabilities, by their numbers. */
 export function capabilityNames(numbers: readonly number[]): string[] {
   return numbers.map((number) => NAMES[number] ?? String(number));

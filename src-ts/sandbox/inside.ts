@@ -18,21 +18,21 @@ const CHANGER_VARIABLE = 'VIRTIO_FS_SANDBOX_ROOT';
 
 /** What the inner process is told, as JSON. */
 export interface InsideState {
-  /** Real paths of the shares. */
-  readonly shares: readonly string[];
+  /** Real paths of the shares, and of what they need besides. */
+  readonly directories: readonly string[];
 }
 
 export class Sandbox {
   /** Whether this is the inner process of a launch. */
   readonly isInner: boolean;
   readonly #plan: SandboxPlan;
-  readonly #shares: readonly string[] | undefined;
+  readonly #directories: readonly string[] | undefined;
   readonly #changer: number | undefined;
 
   private constructor(plan: SandboxPlan, state: InsideState | undefined, changer: number | undefined) {
     this.#plan = plan;
     this.isInner = state !== undefined;
-    this.#shares = state?.shares;
+    this.#directories = state?.directories;
     this.#changer = changer;
   }
 
@@ -49,11 +49,11 @@ export class Sandbox {
     );
   }
 
-  /** Where a share is to be opened; `given` is where it was said to be. */
-  shareDir(index: number, given: string): string {
-    if (this.#shares === undefined) return given;
-    if (this.#changer === undefined) return this.#shares[index] ?? given;
-    return loadBinding().sandboxSharePaths(this.#shares)[index] ?? given;
+  /** Where a directory of the launch is to be opened; `given` is where it was said to be. */
+  directory(index: number, given: string): string {
+    if (this.#directories === undefined) return given;
+    if (this.#changer === undefined) return this.#directories[index] ?? given;
+    return loadBinding().sandboxSharePaths(this.#directories)[index] ?? given;
   }
 
   /** For the backends. Without a sandbox as much as the plan asks for, which is nothing by default. */
@@ -78,10 +78,10 @@ export class Sandbox {
 
   #changeRoot(): void {
     const binding = loadBinding();
-    const [first = '/'] = this.#shares ?? [];
+    const [first = '/'] = this.#directories ?? [];
     if (this.#changer !== undefined) {
       const changer = this.#changer;
-      const single = this.#shares?.length === 1 ? statSync(first, { bigint: true }) : undefined;
+      const single = this.#directories?.length === 1 ? statSync(first, { bigint: true }) : undefined;
       native(() => binding.sandboxChangeRoot(changer));
       native(() => binding.closeFd(changer));
       if (single !== undefined) checkRoot(single);

@@ -8,17 +8,25 @@ import { VirtioFsError, fromNative, native } from '../errors.js';
 import type { NativeLaunchOptions, NativeLaunched } from '../native/binding.js';
 import { loadBinding } from '../native/load.js';
 import { OwnedFd } from '../owned-fd.js';
-import { FILE_HANDLE_CAPABILITY, hasCapability, keptCapabilities } from './capabilities.js';
+import {
+  FILE_HANDLE_CAPABILITY,
+  capabilitiesBut,
+  capabilityNumber,
+  hasCapability,
+  keptCapabilities,
+} from './capabilities.js';
 import { idSetup, writeIdMaps, type IdSetup } from './id-maps.js';
 import { INSIDE_VARIABLE, type InsideState } from './inside.js';
 import type { SandboxPlan } from './plan.js';
 
 export interface LaunchRequest {
   readonly plan: SandboxPlan;
-  /** The directories to share. */
-  readonly shares: readonly string[];
+  /** All that it is to reach: the directories to share, and others that they need. */
+  readonly directories: readonly string[];
   /** Inodes are known by file handle in one of them. */
   readonly fileHandles: boolean;
+  /** A capability that it is not to have, even where it keeps all others. */
+  readonly without: string | undefined;
   /** What Node is to run, and its arguments: this command again. */
   readonly program: readonly string[];
   /** What the inner process needs open, besides standard input and output. */
@@ -89,15 +97,15 @@ function start(options: NativeLaunchOptions): Started {
 function launchOptions(request: LaunchRequest, ids: IdSetup | undefined): NativeLaunchOptions {
   const { plan } = request;
   // What is bound and what is opened must be the same, whatever happens to symbolic links meanwhile.
-  const shares = request.shares.map((share) => realpathSync(share));
-  const state: InsideState = { shares };
+  const directories = request.directories.map((directory) => realpathSync(directory));
+  const state: InsideState = { directories };
   const variables = { ...process.env, ...request.environment };
   return {
     arguments: [process.execPath, ...process.execArgv, ...request.program],
     environment: environment(variables, state),
     descriptors: request.descriptors,
     namespaces: namespaces(plan),
-    shares: plan.pivotRoot && plan.mode !== 'chroot' ? shares : [],
+    shares: plan.pivotRoot && plan.mode !== 'chroot' ? directories : [],
     uid: ids?.uid,
     gid: ids?.gid,
     capabilities: innerCapabilities(request),
@@ -116,10 +124,13 @@ function namespaces({ mode }: SandboxPlan): NativeLaunchOptions['namespaces'] {
 }
 
 /** crosvm's way to have no sandbox takes nothing away. chroot(2) is still to come where that is the sandbox. */
-function innerCapabilities({ plan, fileHandles }: LaunchRequest): number[] | undefined {
-  if (plan.mode === 'none' && plan.modcaps === undefined) return undefined;
+function innerCapabilities({ plan, fileHandles, without }: LaunchRequest): number[] | undefined {
+  if (plan.mode === 'none' && plan.modcaps === undefined) {
+    return without === undefined ? undefined : capabilitiesBut(without);
+  }
   const also = fileHandles ? [FILE_HANDLE_CAPABILITY] : [];
-  return keptCapabilities(plan.modcaps, plan.mode === 'chroot' ? [...also, 'sys_chroot'] : also);
+  const kept = keptCapabilities(plan.modcaps, plan.mode === 'chroot' ? [...also, 'sys_chroot'] : also);
+  return without === undefined ? kept : kept.filter((each) => each !== capabilityNumber(without));
 }
 
 /** Returns once the program runs. */

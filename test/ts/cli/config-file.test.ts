@@ -93,10 +93,11 @@ describe('a configuration file', () => {
   test('paths are meant from where the file is', () => {
     mkdirSync(join(directory, 'below'));
     file = join(directory, 'below', 'fs.json');
-    const [share] = parse({ 'socket-path': '../s', 'shared-dir': 'data' }).shares;
+    const [share] = parse({ 'socket-path': '../s', 'shared-dir': 'data', 'overlay-upper': '../upper' }).shares;
     expect(share).toMatchObject({
       endpoint: { path: join(directory, 's') },
       sharedDir: join(directory, 'below', 'data'),
+      overlay: { lower: join(directory, 'below', 'data'), upper: join(directory, 'upper') },
     });
   });
 
@@ -141,6 +142,17 @@ describe('a configuration file', () => {
         ],
       },
       'two shares have the state file "/x"',
+    ],
+    ['one overlay for all', { 'overlay-upper': '/u', shares: [ONE] }, 'fs.json: overlay-upper is about one share'],
+    [
+      'twice one directory for changes',
+      {
+        shares: [
+          { ...ONE, 'overlay-upper': '/u', 'overlay-work': '/w' },
+          { ...ONE, 'socket-path': '/t', 'overlay-upper': '/v', 'overlay-work': '/u' },
+        ],
+      },
+      'two shares have the directory "/u" for changes',
     ],
     ['a contradiction', { ...ONE, cache: 'never', cfg: { cachePolicy: 'auto' } }, 'fs.json: cfg cachePolicy and '],
     [

@@ -54,6 +54,7 @@ describe('arguments', () => {
     [['--fd', '3', '--shared-dir', '/d', '--socket-group', '0'], '--socket-group and --fd exclude each other'],
     [['--shared-dir', '/d', '--socket-group', '0'], '--socket-group needs --socket-path'],
     [['--socket-path', '/s', '--tag', 't'], '--shared-dir is needed'],
+    [[...SERVE, '--overlay-work', '/w'], '--overlay-work needs --overlay-upper'],
     [[...SERVE, 'stray'], '"stray" is no option'],
     [[...SERVE, '-'], '"-" is no option'],
     [[...SERVE, '-x'], 'unknown option -x'],
@@ -106,6 +107,23 @@ describe('arguments', () => {
     );
   });
 
+  test('what an overlay does without is refused as the library refuses it, and is no default', async () => {
+    const over = ['--overlay-upper', '/u'];
+    const refusals = [
+      [['--readonly'], '"readOnly" of the configuration and an overlay do not go together', 'CONFIG_CONFLICT'],
+      [['--writeback'], '"writeback" of the configuration and an overlay', 'CONFIG_CONFLICT'],
+      [['--inode-file-handles=prefer'], '"inodeFileHandles" of the configuration and an overlay', 'CONFIG_CONFLICT'],
+      [['--state-file', '/run/x'], '"stateFile" and an overlay do not go together', 'OPTION_INVALID'],
+    ] as const;
+    for (const [args, message, code] of refusals) {
+      expect(messageOf(() => parse(...over, ...args))).toContain(`--overlay-upper: ${message}`);
+      expect(await codeOf(() => parse(...over, ...args))).toBe(`ERR_VIRTIOFS_${code}`);
+    }
+    expect(tagless().inodeFileHandles).toBe('prefer');
+    expect(tagless(...over).inodeFileHandles).toBe('never');
+    expect(tagless(...over)).toEqual({ ...tagless(), inodeFileHandles: 'never' });
+  });
+
   test('a later repetition replaces an earlier one, which is said', () => {
     const command = parse('--cache', 'never', '--cache', 'always');
     expect(share(command).config.cachePolicy).toBe('always');
@@ -135,6 +153,16 @@ const EFFECTS: readonly (readonly [keyof typeof CLI_OPTIONS, string[], object])[
   ['tag', ['--tag', 'u'], { shares: [{ tag: 'u', configSpace: true }] }],
   ['cfg', ['--cfg', 'timeout=3'], { shares: [{ config: { entryTimeout: 3 } }] }],
   ['readonly', ['--readonly'], { shares: [{ config: { readOnly: true } }] }],
+  [
+    'overlay-upper',
+    ['--overlay-upper', '/u/x'],
+    { shares: [{ overlay: { lower: '/d', upper: '/u/x', work: '/u/.x.work' } }] },
+  ],
+  [
+    'overlay-work',
+    ['--overlay-upper', '/u/x', '--overlay-work', '/u/w'],
+    { shares: [{ overlay: { lower: '/d', upper: '/u/x', work: '/u/w' } }] },
+  ],
   ['policy', ['--policy', '/f'], { shares: [{ policyFile: '/f' }] }],
   ['socket-path', ['--socket-path', '/p'], { shares: [{ endpoint: { path: '/p' } }] }],
   ['socket-group', ['--socket-group', 'kvm'], { shares: [{ endpoint: { group: 'kvm' } }] }],

@@ -19,6 +19,7 @@ import type {
   NativeRegion,
   NativeWatch,
 } from '../../../dist/native/binding.js';
+import type { NativeOverlayChange, NativeOverlayWork } from '../../../dist/native/overlay.js';
 import { FakeFds } from './fake-fds.js';
 import { FakeSockets } from './fake-sockets.js';
 
@@ -253,6 +254,10 @@ export class FakeBinding implements NativeBinding {
   failLimit: Error | undefined;
   failDevice: Error | undefined;
   failMemory: Error | undefined;
+  failOverlay: Error | undefined;
+  /** What was asked for, and what is there. */
+  readonly overlayWorks: NativeOverlayWork[] = [];
+  readonly overlayChanges: NativeOverlayChange[] = [];
 
   memoryFromFds(regions: readonly NativeRegion[], log?: NativeDirtyLog): NativeMemory {
     return this.#memory(regions, log);
@@ -272,8 +277,10 @@ export class FakeBinding implements NativeBinding {
     return this.#memory([]);
   }
 
-  overlayWork(): Promise<never> {
-    throw new Error('no test of ours uses it');
+  async overlayWork(work: NativeOverlayWork): Promise<NativeOverlayChange[]> {
+    this.overlayWorks.push(work);
+    if (this.failOverlay !== undefined) throw this.failOverlay;
+    return work.action === 'list' ? [...this.overlayChanges] : [];
   }
 
   createDevice(options: NativeDeviceOptions, onEvent: (event: NativeDeviceEvent) => void): NativeDevice {
