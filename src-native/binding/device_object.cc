@@ -301,9 +301,7 @@ Napi::Value DeviceObject::process_queue(const Napi::CallbackInfo& info) {
 Napi::Value DeviceObject::set_policy(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!usable(env)) return env.Undefined();
-  const Status set = device_->set_policy(policy_from(info[0].As<Napi::Object>()));
-  if (!set.ok() && set.error() != Errno(EINVAL)) return throw_system(env, set.error(), "pthread_create");
-  return Napi::Boolean::New(env, set.ok());
+  return Napi::Boolean::New(env, device_->set_policy(policy_from(info[0].As<Napi::Object>())));
 }
 
 Napi::Value DeviceObject::handlers_token(const Napi::CallbackInfo& info) {

@@ -45,9 +45,7 @@ Result<std::unique_ptr<Device>> Device::create(const DeviceOptions& options, Dev
     VFS_TRY(share.fs, passthrough::PassthroughFs::create(options.share));
   }
   VFS_TRY(auto confinement, sandbox::ThreadConfinement::prepare(options.confinement, directories));
-  std::unique_ptr<Device> device(new Device(options, std::move(share), std::move(confinement), observer));
-  if (device->throttle_ != nullptr) VFS_CHECK(device->throttle_->pace_changed());
-  return device;
+  return std::unique_ptr<Device>(new Device(options, std::move(share), std::move(confinement), observer));
 }
 
 Device::Device(const DeviceOptions& options, Share share, sandbox::ThreadConfinement confinement,
@@ -70,6 +68,7 @@ Device::Device(const DeviceOptions& options, Share share, sandbox::ThreadConfine
       interceptor_(make_interceptor(options)) {
   server_.set_canceller(&interrupts_);
   server_.set_tap(tap_.get());
+  if (throttle_ != nullptr) throttle_->pace_changed();
   // With an overlay the guest keeps its locks to itself.
   if (fs_ != nullptr) fs_->set_unparker(&lot_);
   server_.resume_session();
@@ -165,9 +164,10 @@ Worker* Device::worker(unsigned index) {
   return found == workers_.end() ? nullptr : found->second.get();
 }
 
-Status Device::set_policy(const policy::PolicySource& policy) {
-  if (policy_ == nullptr) return Errno(EINVAL);
-  return policy_->replace(policy) ? throttle_->pace_changed() : ok_status();
+bool Device::set_policy(const policy::PolicySource& policy) {
+  if (policy_ == nullptr) return false;
+  if (policy_->replace(policy)) throttle_->pace_changed();
+  return true;
 }
 
 DeviceStats Device::stats() const {

@@ -114,9 +114,8 @@ class Device {
   // Of queues with a thread; null: no such queue.
   Worker* worker(unsigned index);
 
-  // Replaces the policy. EINVAL: the device was made without one. EAGAIN, ENOMEM: no thread for what it throttles; the
-  // rest of it holds.
-  Status set_policy(const policy::PolicySource& policy);
+  // Replaces the policy. False: the device was made without one.
+  bool set_policy(const policy::PolicySource& policy);
   // Null: the device was made without a policy.
   const std::shared_ptr<Interceptor>& interceptor() const { return interceptor_; }
 

@@ -297,7 +297,15 @@ void QueueEngine::complete(CompletionToken token, std::uint32_t written, bool) {
 }
 
 void QueueEngine::collect() {
-  Slot* slot = completed_.exchange(nullptr, std::memory_order_acquire);
+  // Newest first; into the ring they go in the order in which they were finished.
+  Slot* newest = completed_.exchange(nullptr, std::memory_order_acquire);
+  Slot* slot = nullptr;
+  while (newest != nullptr) {
+    Slot* next = newest->next_completed;
+    newest->next_completed = slot;
+    slot = newest;
+    newest = next;
+  }
   while (slot != nullptr) {
     Slot* next = slot->next_completed;
     put_back(*slot);

@@ -52,16 +52,14 @@ Throttle::Throttle(fuse::Server& server, policy::Pace& pace, Setup setup)
 
 Throttle::~Throttle() { close(); }
 
-Status Throttle::pace_changed() {
+void Throttle::pace_changed() {
   const std::uint64_t operations = operations_of(pace_.values());
-  std::unique_lock lock(mutex_);
-  if (operations != 0 && !started_) VFS_CHECK(start_thread());
+  const std::lock_guard lock(mutex_);
   operations_.store(operations, std::memory_order_relaxed);
   Entries waiting = std::exchange(entries_, {});
   // In their order.
   for (auto& [begin, entry] : waiting) entries_.emplace(Clock::time_point(), entry);
   wake_.notify_one();
-  return Unit{};
 }
 
 bool Throttle::hold(ThrottledTask& task, const void* owner, bool pumped) {
@@ -70,6 +68,12 @@ bool Throttle::hold(ThrottledTask& task, const void* owner, bool pumped) {
   const auto begin = pace_.admit(moves_bytes(*request.row()), bytes_of(request), now);
   if (begin <= now) return false;
   const std::lock_guard lock(mutex_);
+  if (!started_) {
+    auto thread = Thread::start([this] { work(); });
+    if (!thread.ok()) return false;
+    thread_ = std::move(thread).value();
+    started_ = true;
+  }
   const bool first = entries_.empty() || begin < entries_.begin()->first;
   entries_.emplace(begin, Entry{.task = &task, .owner = owner, .pumped = pumped});
   if (first) wake_.notify_one();
@@ -132,12 +136,6 @@ void Throttle::close() {
 void Throttle::add_to(fuse::Counters::Snapshot& sum) const {
   const std::lock_guard lock(settling_);
   counters_.add_to(sum);
-}
-
-Status Throttle::start_thread() {
-  VFS_TRY(thread_, Thread::start([this] { work(); }));
-  started_ = true;
-  return Unit{};
 }
 
 void Throttle::go_on(std::unique_lock<std::mutex>& lock, const void* owner, Clock::time_point until,

@@ -42,15 +42,16 @@ class Throttle {
   Throttle(fuse::Server& server, policy::Pace& pace, Setup setup);
   ~Throttle();
 
-  // After the pace has been set: who waits goes on, with nothing owed. EAGAIN, ENOMEM: no thread.
-  Status pace_changed();
+  // After the pace has been set: who waits goes on, with nothing owed.
+  void pace_changed();
 
   // --- the queues' side
   // Whether such operations may have to wait: all that other requests pay.
   bool covers(const fuse::OpRow& row) const {
     return (operations_.load(std::memory_order_relaxed) >> fuse::op_slot(&row) & 1U) != 0;
   }
-  // Takes a request until its turn. False: that is now. The owner's thread.
+  // Takes a request until its turn. False: that is now, or there is no thread to be had that would wait for it. The
+  // owner's thread.
   bool hold(ThrottledTask& task, const void* owner, bool pumped);
   // How many of a queue's wait.
   std::uint32_t waiting(const void* owner) const;
@@ -80,7 +81,6 @@ class Throttle {
   using Entries = std::multimap<Clock::time_point, Entry>;
 
   void work();
-  Status start_thread();
   // Holding mutex_: what has the time `until` goes on, `owner`'s or, for null, of every queue with a thread.
   void go_on(std::unique_lock<std::mutex>& lock, const void* owner, Clock::time_point until, fuse::Counters& counters);
 
@@ -93,6 +93,7 @@ class Throttle {
   std::condition_variable wake_;
   Entries entries_;
   bool closing_ = false;
+  // Not before somebody has to wait: who makes a device may want to give up what all threads of the process have.
   bool started_ = false;
   Thread thread_;
 

@@ -58,10 +58,7 @@ Result<Changes> Changes::open(const std::string& lower, const OverlayOptions& op
     VFS_TRY(auto opened, Work::open(options.work, above.get(), proc));
     work.push_back(std::move(opened));
   }
-  // As the kernel decides who may set the one kind (xattr(7)), and so as a device of ours has chosen.
-  const auto usual = sys::has_effective_capability(CAP_SYS_ADMIN) ? XattrNames::kTrusted : XattrNames::kUser;
-  const auto names = options.names.value_or(usual);
-  return Changes(std::move(above), std::move(below), std::move(proc), names, std::move(work));
+  return Changes(std::move(above), std::move(below), std::move(proc), std::move(work));
 }
 
 Result<std::vector<Change>> Changes::list() const {
@@ -94,7 +91,7 @@ Status Changes::walk(int upper, int lower, const std::string& prefix, unsigned d
     VFS_TRY(const auto inside, sys::openat(upper, name.c_str(), kDirectory));
     UniqueFd merged;
     if (same_type) {
-      VFS_TRY(const bool opaque, is_opaque(proc_, inside.get(), names_));
+      VFS_TRY(const bool opaque, is_opaque(proc_, inside.get()));
       if (opaque) kind = ChangeKind::kReplaced;
       if (!opaque) {
         VFS_TRY(merged, sys::openat(lower, name.c_str(), kDirectory));
@@ -176,7 +173,7 @@ Status Changes::apply_directory(int upper, int lower, const std::string& name, u
   if (depth > kDepthMax) return Errno(ENAMETOOLONG);
   VFS_TRY(const auto seen, look(upper, name.c_str()));
   VFS_TRY(const auto from, sys::openat(upper, name.c_str(), kDirectory));
-  VFS_TRY(const bool opaque, is_opaque(proc_, from.get(), names_));
+  VFS_TRY(const bool opaque, is_opaque(proc_, from.get()));
   const auto there = look(lower, name.c_str());
   if (!there.ok() && !is_missing(there)) return there.error();
   bool missing = !there.ok();
@@ -187,7 +184,7 @@ Status Changes::apply_directory(int upper, int lower, const std::string& name, u
   if (missing) {
     VFS_CHECK(sys::mkdirat(lower, name.c_str(), 0700));
     // What is left of it after an error is not to be removed again by the next attempt.
-    if (opaque) VFS_CHECK(clear_opaque(proc_, from.get(), names_));
+    if (opaque) VFS_CHECK(clear_opaque(proc_, from.get()));
   }
   VFS_TRY(const auto to, sys::openat(lower, name.c_str(), kDirectory));
   VFS_TRY(const auto found, names_of(from.get(), "."));

@@ -52,11 +52,10 @@ class Changes {
     std::string name;
   };
 
-  Changes(UniqueFd upper, UniqueFd lower, passthrough::ProcFd proc, XattrNames names, std::vector<Work> work)
+  Changes(UniqueFd upper, UniqueFd lower, passthrough::ProcFd proc, std::vector<Work> work)
       : upper_(std::move(upper)),
         lower_(std::move(lower)),
         proc_(std::move(proc)),
-        names_(names),
         work_(std::move(work)) {}
 
   Status walk(int upper, int lower, const std::string& prefix, unsigned depth, std::vector<Change>& into) const;
@@ -68,7 +67,6 @@ class Changes {
   UniqueFd upper_;
   UniqueFd lower_;
   passthrough::ProcFd proc_;
-  XattrNames names_;
   std::vector<Work> work_;  // one, if something is to be settled
 };
 

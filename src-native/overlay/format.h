@@ -32,9 +32,10 @@ inline bool is_whiteout(const struct statx& seen) {
   return S_ISCHR(seen.stx_mode) && seen.stx_rdev_major == 0 && seen.stx_rdev_minor == 0;
 }
 
-// Whether a directory of the upper hides all that the lower one has in its place.
-Result<bool> is_opaque(const passthrough::ProcFd& proc, int path_fd, XattrNames names);
+// Whether a directory of the upper hides all that the lower one has in its place: by either name, because who has
+// written it may have had other privileges. The name that needs some is not seen without them.
+Result<bool> is_opaque(const passthrough::ProcFd& proc, int path_fd);
 Status set_opaque(const passthrough::ProcFd& proc, int path_fd, XattrNames names);
-Status clear_opaque(const passthrough::ProcFd& proc, int path_fd, XattrNames names);
+Status clear_opaque(const passthrough::ProcFd& proc, int path_fd);
 
 }  // namespace vfs::overlay

@@ -34,7 +34,7 @@ Status OverlayFs::find_lower(const fuse::Call& call, const Node& directory, cons
     if (!hidden) {
       const auto object = upper_->object(place.upper.nodeid);
       const auto opaque =
-          object.ok() ? is_opaque(upper_->proc(), object.value().fd.get(), names_) : Result<bool>(object.error());
+          object.ok() ? is_opaque(upper_->proc(), object.value().fd.get()) : Result<bool>(object.error());
       if (!opaque.ok()) return opaque.error();
       hidden = opaque.value();
     }

@@ -1,5 +1,7 @@
 #include "overlay/changes.h"
 
+#include <sys/xattr.h>
+
 #include "overlay/overlay_fixture.h"
 
 namespace vfs::test {
@@ -46,6 +48,29 @@ using Lines = std::vector<std::string>;
 TEST_F(ChangesTest, ListsWhatTheGuestDid) {
   EXPECT_EQ(listed(), (Lines{"replaced again", "added again/y", "added d/inner/added", "modified edited",
                              "removed gone", "added link"}));
+}
+
+TEST_F(ChangesTest, UnderstandsEitherNameOfTheAttribute) {
+  fs.reset();
+  const std::string again = upper("again");
+  for (const auto names : {overlay::XattrNames::kTrusted, overlay::XattrNames::kUser}) {
+    ::lremovexattr(again.c_str(), "trusted.overlay.opaque");
+    ::lremovexattr(again.c_str(), "user.overlay.opaque");
+    EXPECT_EQ(listed().front(), "added again/y");
+    if (::lsetxattr(again.c_str(), overlay::opaque_name(names), "y", 1, 0) != 0) {
+      // Without the privilege there is only the other.
+      ASSERT_EQ(names, overlay::XattrNames::kTrusted);
+      continue;
+    }
+    EXPECT_EQ(listed().front(), "replaced again");
+  }
+  auto opened = Changes::open(dir / "lower", options_of(), true);
+  ASSERT_TRUE(opened.ok());
+  Changes changes = std::move(opened).value();
+  ASSERT_TRUE(changes.apply({"again"}).ok());
+  EXPECT_TRUE(std::filesystem::exists(lower("again/y")));
+  EXPECT_FALSE(std::filesystem::exists(lower("again/old")));
+  EXPECT_EQ(::lgetxattr(lower("again").c_str(), "user.overlay.opaque", nullptr, 0), -1);
 }
 
 TEST_F(ChangesTest, NothingIsSettledWhileADeviceRuns) {
