@@ -49,7 +49,9 @@ export class Driver {
     const outcome = await outcomeOf(() => this.#perform(step));
     // What the guest has forgotten is forgotten before the next step.
     await this.#guest.fs.settled();
-    return 'value' in outcome ? (outcome.value ?? 'done') : outcome.error;
+    if ('value' in outcome) return outcome.value ?? 'done';
+    // Two names of one number.
+    return outcome.error === 'ENOTSUP' ? 'EOPNOTSUPP' : outcome.error;
   }
 
   async close(): Promise<void> {
@@ -83,6 +85,11 @@ export class Driver {
         return files.utimes(step.path, 1, 1);
       case 'chown':
         return files.chown(step.path, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
+      case 'setxattr':
+        return files.setxattr(step.path, 'user.x', 'value');
+      case 'listxattr':
+        await files.listxattr(step.path);
+        return;
       case 'chmod':
         return files.chmod(step.path, step.mode);
       case 'access':

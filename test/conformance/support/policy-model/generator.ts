@@ -33,11 +33,11 @@ const LIKELY: readonly (ModelOperation | 'all' | 'write')[] = [
     'chmod',
     'chown',
   ] as const),
-  ...(['utimes', 'write', 'all'] as const),
+  ...(['utimes', 'getxattr', 'setxattr', 'write', 'all'] as const),
 ];
 const DENIALS = [
   ...(['noRead', 'noExec', 'noCreate', 'noDelete', 'noRename', 'noLink', 'noSymlink', 'noSetuid', 'noChmod'] as const),
-  ...(['noChown', 'noUtimes'] as const),
+  ...(['noChown', 'noUtimes', 'noXattr'] as const),
 ];
 const FILE_MODES = [0o644, 0o600, 0o755, 0o711, 0o700, 0o640];
 /** Of directories, too: their owner still gets in. */
@@ -179,7 +179,7 @@ function stepsOfOne(random: Random, paths: Paths): Makers {
     () => ({ do: 'list', path: random.chance(0.3) ? '/' : paths.known('directory') }),
     () => ({ do: 'unlink', path }),
     () => ({ do: 'rmdir', path: paths.known('directory') }),
-    () => ({ do: random.pick(['utimes', 'chown'] as const), path }),
+    () => ({ do: random.pick(['utimes', 'chown', 'listxattr', 'setxattr'] as const), path }),
     () => ({ do: 'chmod', path: file, mode: random.chance(0.2) ? 0o4755 : random.pick(CHMOD_MODES) }),
     () => ({ do: 'access', path, mode: random.pick([F_OK, R_OK, W_OK, X_OK, R_OK | W_OK]) }),
     () => ({ do: 'mkdir', path: paths.fresh(), mode: random.pick([0o777, 0o755, 0o700]) }),

@@ -102,7 +102,11 @@ export class Model {
         return this.#rmdir(step);
       case 'utimes':
       case 'chown':
+      case 'setxattr':
         check(this.#visible(step.path), step.do);
+        return 'done';
+      case 'listxattr':
+        check(this.#visible(step.path), 'getxattr');
         return 'done';
       case 'chmod':
         return this.#chmod(step);

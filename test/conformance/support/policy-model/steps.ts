@@ -9,7 +9,20 @@ type OnHandle = Of<'readHeld' | 'statHeld' | 'closeHeld', { slot: number }>;
 
 export type Step =
   | Of<'policy', { policy: PolicyObject }>
-  | Of<'stat' | 'lstat' | 'readlink' | 'readFile' | 'list' | 'unlink' | 'rmdir' | 'utimes' | 'chown', { path: string }>
+  | Of<
+      | 'stat'
+      | 'lstat'
+      | 'readlink'
+      | 'readFile'
+      | 'list'
+      | 'unlink'
+      | 'rmdir'
+      | 'utimes'
+      | 'chown'
+      | 'listxattr'
+      | 'setxattr',
+      { path: string }
+    >
   | Of<'mkdir' | 'mknod' | 'chmod' | 'access', { path: string; mode: number }>
   | Of<'write', { path: string; flags: OpenWord; mode: number; data: string }>
   | Of<'truncate', { path: string; size: number }>
