@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { checkPrebuild } from './check-prebuild.mjs';
 import { ROOT, run, which } from './lib/run.mjs';
+import { cachedCompilers } from './lib/compiler-cache.mjs';
 import { gypEnvironment } from './with-nodedir.mjs';
 
 const STAGED = ['package.json', 'binding.gyp', 'src-native', 'scripts', 'node_modules'];
@@ -16,7 +17,7 @@ const CROSS = {
 const NODE_TARGET = '20.17.0';
 
 function toolchain(arch) {
-  if (arch === process.arch) return { strip: 'strip', env: {} };
+  if (arch === process.arch) return { strip: 'strip', env: cachedCompilers() };
   const { prefix, packages } = CROSS[arch];
   if (which(`${prefix}g++`) === undefined) {
     throw new Error(`no compiler for linux-${arch}: install it with\n  apt-get install ${packages}`);

@@ -12,7 +12,7 @@ export const PACKAGES = {
   native: ['libgtest-dev', 'libgmock-dev'],
   tidy: ['git', 'clang-format-19', 'clang-tidy-19'],
   fuzz: ['clang-19', 'libclang-rt-19-dev'],
-  prebuild: ['binutils', 'g++-aarch64-linux-gnu', 'binutils-aarch64-linux-gnu', 'qemu-user-static'],
+  prebuild: ['ccache', 'binutils', 'g++-aarch64-linux-gnu', 'binutils-aarch64-linux-gnu', 'qemu-user-static'],
   qemu: ['qemu-system-x86'],
   guests: ['debootstrap', 'tar', 'util-linux'],
   programs: ['fio'],

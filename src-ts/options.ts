@@ -11,6 +11,7 @@ import type { NativeConfinement } from './native/binding.js';
 import { parseAudit, type AuditOptions, type ParsedAudit } from './observe/options.js';
 import { Overlay } from './overlay/index.js';
 import { compilePolicy, type CompiledPolicy } from './policy/compile.js';
+import { checkSets } from './policy/held-policy.js';
 import type { Policy } from './policy/rules.js';
 import { isMountable, parseMounts, type Mountable, type Mounted, type ParsedMounts } from './virtual/mounts.js';
 import type { VirtualDirectory } from './virtual/objects.js';
@@ -128,7 +129,7 @@ export function parseOptions(options: unknown): ParsedOptions {
     given['policy'] === undefined ? undefined : compilePolicy(given['policy'], withoutPolicy.asciiCasefold);
   const config = policy === undefined ? withoutPolicy : withIdMap(given['config'], policy);
   if (over !== undefined) checkOverlay(config, stateFile);
-  if (mounts !== undefined) checkWithMounts(policy, given['record'], isWhole ? stateFile : undefined);
+  if (mounts !== undefined) checkWithMounts(mounts, config, policy, given['record'], isWhole ? stateFile : undefined);
   const audit = given['audit'] === undefined ? undefined : parseAudit(given['audit']);
   const record = given['record'] === undefined ? undefined : parseRecord(given['record'], given['config'], policy);
   if (audit !== undefined && audit.file === record?.file) {
@@ -164,7 +165,19 @@ function mountsOf(sharedDir: unknown, mounts: unknown): ParsedMounts | undefined
   return parsed.size === 0 ? undefined : parsed;
 }
 
-function checkWithMounts(policy: CompiledPolicy | undefined, record: unknown, stateFile: unknown): void {
+function checkWithMounts(
+  mounts: ParsedMounts,
+  config: Config,
+  policy: CompiledPolicy | undefined,
+  record: unknown,
+  stateFile: unknown,
+): void {
+  for (const name of ['openAtomic', 'chromeosTmpfile', 'asciiCasefold'] as const) {
+    if (!config[name]) continue;
+    const detail = `"${name}" of the configuration and what is mounted do not go together`;
+    throw new VirtioFsError('ERR_VIRTIOFS_CONFIG_CONFLICT', { detail });
+  }
+  if (policy !== undefined) checkSets(policy, mounts);
   if (policy?.handlers === 'attached') {
     throw invalidOption("what is mounted is served by this thread, and with `on: 'attached'` no other handlers are");
   }

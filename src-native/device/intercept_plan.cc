@@ -230,6 +230,9 @@ InterceptPlan::Terms InterceptPlan::terms(std::uint32_t sets) const {
   for (std::size_t i = 0; i < terms_.size(); ++i) {
     if ((sets >> i & 1U) != 0 && terms_[i].deadline < shortest.deadline) shortest = terms_[i];
   }
+  for (std::size_t i = 0; i < terms_.size() && shortest.verdict == Errno(0); ++i) {
+    if ((sets >> i & 1U) != 0) shortest.verdict = terms_[i].verdict;
+  }
   return shortest;
 }
 

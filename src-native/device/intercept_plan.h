@@ -85,7 +85,7 @@ class InterceptPlan {
   bool reaches_virtual(const fuse::Request& request) const;
   // Bits of the sets that a request concerns.
   std::uint32_t concerned(const fuse::OpRow& row, const Places& places) const;
-  // The shortest deadline of these sets, and its verdict.
+  // The shortest deadline of these sets; its verdict, but that nobody is passed by whose own verdict is an error.
   Terms terms(std::uint32_t sets) const;
 
  private:

@@ -42,6 +42,11 @@ bool Interceptor::take(InterceptedTask& task, const void* owner, bool pumped, fu
   }
   if (sets == 0) return false;
   lock.lock();
+  if (plan_number_ != plan_number) {
+    // Handlers are told in the order of plans.
+    lock.unlock();
+    return take(task, owner, pumped, counters);
+  }
   const ByteSpan parameters = request.parameters();
   const std::size_t room = std::min(request.room_bytes(), setup_.data_bytes_max);
   const std::size_t bytes = parameters.size() + room + request.data_bytes();
@@ -91,8 +96,14 @@ void Interceptor::replied(InterceptedTask& task) {
   VFS_ASSERT(at != entries_.end() && at->second.stage == Stage::kBelow);
   Entry& entry = at->second;
   entry.stage = Stage::kReplied;
-  if (entry.decision.has_value()) return decide(lock, at, *std::exchange(entry.decision, std::nullopt));
-  if (closing_ || observer_ == nullptr) return decide(lock, at, Decision{.error = Errno(EIO)});
+  if (auto decision = std::exchange(entry.decision, std::nullopt); decision.has_value()) {
+    decide(lock, at, *std::move(decision));
+    return;
+  }
+  if (closing_ || observer_ == nullptr) {
+    decide(lock, at, Decision{.error = Errno(EIO)});
+    return;
+  }
   set_deadline(entry, entry.left);
   const auto caught = *task.intercepted().caught();
   const bool with_event = caught.payload.size() <= kPayloadWithEvent;
@@ -257,8 +268,7 @@ bool Interceptor::refuse(std::uint64_t id, Errno error) {
   std::unique_lock lock(mutex_);
   const auto at = entries_.find(id);
   if (at == entries_.end()) return false;
-  decide(lock, at, Decision{.error = error});
-  return true;
+  return decide(lock, at, Decision{.error = error});
 }
 
 bool Interceptor::answer(std::uint64_t id, std::vector<std::byte> payload) {
@@ -266,8 +276,7 @@ bool Interceptor::answer(std::uint64_t id, std::vector<std::byte> payload) {
   std::unique_lock lock(mutex_);
   const auto at = entries_.find(id);
   if (at == entries_.end()) return false;
-  decide(lock, at, Decision{.payload = std::move(payload)});
-  return true;
+  return decide(lock, at, Decision{.payload = std::move(payload)});
 }
 
 bool Interceptor::let_pass(std::uint64_t id) {
@@ -278,10 +287,9 @@ bool Interceptor::let_pass(std::uint64_t id) {
   if (at->second.stage == Stage::kAsked) {
     at->second.decision = Decision{.as_caught = true};
     pass_on(lock, at);
-  } else {
-    decide(lock, at, Decision{.as_caught = true});
+    return true;
   }
-  return true;
+  return decide(lock, at, Decision{.as_caught = true});
 }
 
 std::optional<std::vector<std::byte>> Interceptor::data(std::uint64_t id) {
@@ -359,21 +367,24 @@ Interceptor::Entries::iterator Interceptor::in_hands(std::uint64_t id) {
   return at != entries_.end() && at->second.in_hands() ? at : entries_.end();
 }
 
-void Interceptor::decide(std::unique_lock<std::mutex>& lock, Entries::iterator at, Decision decision) {
+bool Interceptor::decide(std::unique_lock<std::mutex>& lock, Entries::iterator at, Decision decision) {
   Entry& entry = at->second;
   // The first word counts; and what the file system has must come back before anybody answers.
+  if (entry.decision.has_value()) return false;
   if (!entry.in_hands()) {
-    if (!entry.decision.has_value()) entry.decision = std::move(decision);
-    return;
+    entry.decision = std::move(decision);
+    return true;
   }
   if (entry.pumped) {
     entry.decision = std::move(decision);
     entry.stage = Stage::kDecided;
-    return setup_.wants_pump();
+    setup_.wants_pump();
+    return true;
   }
   InterceptedTask& task = *remove(at).task;
   lock.unlock();
   settle(task, std::move(decision));
+  return true;
 }
 
 void Interceptor::pass_on(std::unique_lock<std::mutex>& lock, Entries::iterator at) {
@@ -391,8 +402,14 @@ void Interceptor::pass_on(std::unique_lock<std::mutex>& lock, Entries::iterator 
 void Interceptor::expire(std::unique_lock<std::mutex>& lock, Entries::iterator at, int reason) {
   Entry& entry = at->second;
   tell({.kind = InterceptEvent::Kind::kAbandoned, .id = at->first, .error = reason});
-  if (entry.terms.verdict != Errno(0)) return decide(lock, at, Decision{.error = entry.terms.verdict});
-  if (entry.stage == Stage::kReplied) return decide(lock, at, Decision{.as_caught = true});
+  if (entry.terms.verdict != Errno(0)) {
+    decide(lock, at, Decision{.error = entry.terms.verdict});
+    return;
+  }
+  if (entry.stage == Stage::kReplied) {
+    decide(lock, at, Decision{.as_caught = true});
+    return;
+  }
   entry.decision = Decision{.as_caught = true};
   pass_on(lock, at);
 }

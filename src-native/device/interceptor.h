@@ -206,8 +206,8 @@ class Interceptor final : public policy::VirtualNodes {
   void set_deadline(Entry& entry, std::chrono::nanoseconds left);
   Entry remove(Entries::iterator at);
   Entries::iterator in_hands(std::uint64_t id);
-  // May let go of the lock meanwhile.
-  void decide(std::unique_lock<std::mutex>& lock, Entries::iterator at, Decision decision);
+  // May let go of the lock meanwhile. False: it has been decided already.
+  bool decide(std::unique_lock<std::mutex>& lock, Entries::iterator at, Decision decision);
   void pass_on(std::unique_lock<std::mutex>& lock, Entries::iterator at);
   void expire(std::unique_lock<std::mutex>& lock, Entries::iterator at, int reason);
   void refuse_all(std::unique_lock<std::mutex>& lock, int reason);

@@ -255,11 +255,18 @@ bool QueueEngine::Slot::try_again(fuse::Counters& counters) {
 
 void QueueEngine::Slot::run(fuse::Counters& counters) {
   // Only what waits for a lock still has to, and then this is as it was.
-  if (engine->serve_request(*this, true, counters) == fuse::Progress::kWouldWait) engine->park(*this, counters);
+  if (engine->serve_request(*this, true, counters) != fuse::Progress::kWouldWait) return;
+  const std::shared_ptr<QueueEngine> alive = engine->shared_from_this();
+  alive->park(*this, counters);
+  // An owner that stops may have given up what was parked just before.
+  alive->wake_();
 }
 
 void QueueEngine::Slot::go_on(fuse::Counters& counters) {
-  if (!engine->intercept(*this, counters)) serve_below();
+  const std::shared_ptr<QueueEngine> alive = engine->shared_from_this();
+  if (!alive->intercept(*this, counters)) return serve_below();
+  // The same with what handlers have.
+  alive->wake_();
 }
 
 void QueueEngine::Slot::serve_below() {

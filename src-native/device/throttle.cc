@@ -64,10 +64,11 @@ void Throttle::pace_changed() {
 
 bool Throttle::hold(ThrottledTask& task, const void* owner, bool pumped) {
   const fuse::Request& request = task.throttled();
+  // From here on: a pace that changes meanwhile finds it here, or has changed before.
+  const std::lock_guard lock(mutex_);
   const auto now = Clock::now();
   const auto begin = pace_.admit(moves_bytes(*request.row()), bytes_of(request), now);
   if (begin <= now) return false;
-  const std::lock_guard lock(mutex_);
   if (!started_) {
     auto thread = Thread::start([this] { work(); });
     if (!thread.ok()) return false;

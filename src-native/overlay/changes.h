@@ -53,10 +53,7 @@ class Changes {
   };
 
   Changes(UniqueFd upper, UniqueFd lower, passthrough::ProcFd proc, std::vector<Work> work)
-      : upper_(std::move(upper)),
-        lower_(std::move(lower)),
-        proc_(std::move(proc)),
-        work_(std::move(work)) {}
+      : upper_(std::move(upper)), lower_(std::move(lower)), proc_(std::move(proc)), work_(std::move(work)) {}
 
   Status walk(int upper, int lower, const std::string& prefix, unsigned depth, std::vector<Change>& into) const;
   Result<Parents> find(const std::string& path, bool with_lower) const;

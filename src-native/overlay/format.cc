@@ -11,9 +11,7 @@ namespace {
 constexpr std::byte kYes{'y'};
 
 // The attribute is not there, or is something else.
-bool is_none(Errno error) {
-  return error == Errno(ENODATA) || error == Errno(EOPNOTSUPP) || error == Errno(ERANGE);
-}
+bool is_none(Errno error) { return error == Errno(ENODATA) || error == Errno(EOPNOTSUPP) || error == Errno(ERANGE); }
 
 }  // namespace
 

@@ -142,30 +142,35 @@ Errno PolicyFs::taken(const fuse::Call& call, const Directory& in, const fuse::N
 Status PolicyFs::unlink(const fuse::Call& call, const fuse::Name& name) {
   VFS_TRY(const Directory in, nodes_.directory(call.nodeid));
   const Verdict verdict = in.rules().judge(*in.state, name.text(), false);
-  if (in.state->verdict.hidden || verdict.hidden) return Errno(ENOENT);
+  if (in.state->verdict.hidden) return Errno(ENOENT);
+  if (verdict.hidden) return hidden_or_else(call, in, name, EISDIR);
   // What is not there is not refused either.
   const Status allowed = verdict.check(Permission::kDelete);
   if (!allowed.ok() || in.rules().guards_links()) VFS_CHECK(peek(call, in, name));
   VFS_CHECK(allowed);
   const Status removed = below_.unlink(call, name);
   if (removed.ok()) limits_.names.give_back(1);
-  const bool is_hidden_directory =
-      !removed.ok() && removed.error() == Errno(EISDIR) && in.rules().judge(*in.state, name.text(), true).hidden;
-  return is_hidden_directory ? Status(Errno(ENOENT)) : removed;
+  return !removed.ok() && removed.error() == Errno(EISDIR) ? hidden_or_else(call, in, name, EISDIR) : removed;
 }
 
 Status PolicyFs::rmdir(const fuse::Call& call, const fuse::Name& name) {
   VFS_TRY(const Directory in, nodes_.directory(call.nodeid));
   const Verdict verdict = in.rules().judge(*in.state, name.text(), true);
-  if (in.state->verdict.hidden || verdict.hidden) return Errno(ENOENT);
+  if (in.state->verdict.hidden) return Errno(ENOENT);
+  if (verdict.hidden) return hidden_or_else(call, in, name, ENOTDIR);
   const Status allowed = verdict.check(Permission::kDelete);
   if (!allowed.ok()) VFS_CHECK(peek(call, in, name));
   VFS_CHECK(allowed);
   const Status removed = below_.rmdir(call, name);
   if (removed.ok()) limits_.names.give_back(1);
-  const bool is_hidden_file =
-      !removed.ok() && removed.error() == Errno(ENOTDIR) && in.rules().judge(*in.state, name.text(), false).hidden;
-  return is_hidden_file ? Status(Errno(ENOENT)) : removed;
+  return !removed.ok() && removed.error() == Errno(ENOTDIR) ? hidden_or_else(call, in, name, ENOTDIR) : removed;
+}
+
+// Something is of the wrong type to be removed, or would be hidden if it were of the right one: what that is to the
+// guest.
+Status PolicyFs::hidden_or_else(const fuse::Call& call, const Directory& in, const fuse::Name& name, int wrong_type) {
+  VFS_TRY(const Peeked there, peek(call, in, name));
+  return Errno(there.is_directory == (wrong_type == EISDIR) ? wrong_type : ENOENT);
 }
 
 Result<PolicyFs::Peeked> PolicyFs::peek(const fuse::Call& call, const Directory& in, const fuse::Name& name) {
@@ -220,8 +225,10 @@ Status PolicyFs::rename(const fuse::Call& call, const abi::Rename2In& in, const 
   if (other.ok() && (in.flags & RENAME_NOREPLACE) != 0) return Errno(EEXIST);
   const bool exchanges = (in.flags & RENAME_EXCHANGE) != 0;
   if (other.ok()) VFS_CHECK(other.value().verdict.check(exchanges ? Permission::kRename : Permission::kDelete));
-  // Two names of one file: rename(2) does nothing then, and both stay.
-  if (other.ok() && moved.linked != 0 && moved.linked == other.value().linked) return below_.rename(call, in, from, to);
+  // One name, or two of one file: rename(2) does nothing then, and both stay.
+  const bool is_one_name = call.nodeid == in.newdir && from.text() == to.text();
+  const bool is_same = other.ok() && (is_one_name || (moved.linked != 0 && moved.linked == other.value().linked));
+  if (is_same) return below_.rename(call, in, from, to);
   const auto rename_below = [&] { return below_.rename(call, in, from, to); };
   VFS_CHECK(leaves_whiteout ? with_name(rename_below) : rename_below());
   nodes_.moved(moved.id, target, to.text());

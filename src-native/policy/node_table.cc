@@ -115,6 +115,7 @@ Status NodeTable::renew(const NodeRef& node) {
     if (at.generation_ > generation) continue;
     at.generation_ = generation;
     at.verdict_ = verdict;
+    at.combined_ = false;
     if (at.is_directory_) at.state_ = state;
   }
   return Unit{};
@@ -206,9 +207,10 @@ Result<Verdict> NodeTable::add(const Directory& in, const Found& found) {
   if (verdict.hidden) return Errno(ENOENT);
   if (found.id == abi::kRootId) return verdict;
   // Found under several names: what any of them forbids is forbidden.
-  const auto combine = [&](const Node& node, std::string_view name) {
+  const auto combine = [&](Node& node, std::string_view name) {
     const bool elsewhere = node.parent_ != nullptr && (node.parent_ != in.node || node.name_ != name);
-    if (found.is_directory || node.generation_ != rules.generation() || !elsewhere) return;
+    node.combined_ = node.generation_ == rules.generation() && (node.combined_ || elsewhere);
+    if (found.is_directory || !node.combined_) return;
     verdict.denied |= node.verdict_.denied;
     verdict.read_only |= node.verdict_.read_only;
     if (node.verdict_.mask != nullptr) verdict.mask = node.verdict_.mask;

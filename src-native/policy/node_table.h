@@ -49,6 +49,7 @@ class Node {
   bool lost_ = false;             // nobody knows where it is: neither do the two above say so
   std::uint64_t generation_ = 0;  // of the rules that the following is from
   Verdict verdict_;
+  bool combined_ = false;     // it is what several names say together
   StateRef state_;            // of a directory
   std::uint64_t linked_ = 0;  // its inode number, if it has several names
 };

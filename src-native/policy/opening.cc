@@ -87,15 +87,10 @@ Result<abi::CreateOut> PolicyFs::create_or_open(const fuse::Call& call, const ab
   const Status may_open = check_open(verdict, in.flags);
   abi::CreateIn how = in;
   how.mode &= ~verdict.umask;
-  if (may_create.ok() && may_open.ok() && verdict.mask == nullptr && !directory.rules().guards_links() &&
-      !limits_.names.is_bounded()) {
-    VFS_TRY(const auto out, with_handle([&] {
-              return atomic ? below_.open_atomic(call, how, name, creation) : below_.create(call, how, name, creation);
-            }));
-    // What is not opened here has no handle.
-    if (out.open.fh == 0) limits_.handles.give_back(1);
-    if ((in.flags & O_APPEND) != 0) limits_.note_appending(out.open.fh);
-    return admit_open(call, directory, name.text(), out);
+  if (may_create.ok() && may_open.ok() && verdict.mask == nullptr && !directory.rules().guards_links()) {
+    // A guest that has looked asks for what is not there, most of the time.
+    auto made = create_new(call, directory, how, name, creation, atomic);
+    if (made.ok() || made.error() != Errno(EEXIST) || (in.flags & O_EXCL) != 0) return made;
   }
   for (int attempt = 1;; ++attempt) {
     const auto entry = look_up(call, directory, name);

@@ -196,6 +196,7 @@ class PolicyFs final : public fuse::FileSystem {
     std::uint64_t linked;  // see number_if_linked
   };
   // What a name stands for, without a lookup that is counted. ENOENT: nothing, or something hidden.
+  Status hidden_or_else(const fuse::Call& call, const Directory& in, const fuse::Name& name, int wrong_type);
   Result<Peeked> peek(const fuse::Call& call, const Directory& in, const fuse::Name& name);
   // The error for a name that is taken, as we heard: EACCES, if it is by something hidden under another name.
   Errno taken(const fuse::Call& call, const Directory& in, const fuse::Name& name, Errno error);

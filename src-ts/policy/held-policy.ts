@@ -4,8 +4,8 @@ import { VirtioFsError } from '../errors.js';
 import type { NativeDevice, NativeRule } from '../native/binding.js';
 import type { CompiledPolicy } from './compile.js';
 import { HandlerHost, type HandlerErrorEvent } from './handlers/host.js';
-import type { CompiledHandlers } from './handlers/sets.js';
-import type { MountedServer } from '../virtual/mounts.js';
+import { SETS_MAX, type CompiledHandlers } from './handlers/sets.js';
+import { MOUNT_SETS, type MountedServer } from '../virtual/mounts.js';
 import { untilNextMinute } from './windows.js';
 
 const NO_HANDLERS = { sets: [], plan: { sets: [], ignoreCase: false, virtualSet: -1, virtualRoot: false } };
@@ -42,6 +42,7 @@ export class HeldPolicy {
     handlerFailed: (event: HandlerErrorEvent) => void,
     { outermost, mounted }: Companions = {},
   ) {
+    checkSets(policy, mounted);
     this.#device = device;
     this.#outermost = outermost;
     this.#mounted = mounted;
@@ -77,6 +78,7 @@ export class HeldPolicy {
     if ((policy.handlers === 'attached') !== (this.#policy.handlers === 'attached')) {
       throw invalid('"on" is "attached" for as long as the backend is there, or never');
     }
+    checkSets(policy, this.#mounted);
     const native = policy.nativeAt(new Date());
     this.#device.setPolicy(native);
     this.#applyHandlers(policy);
@@ -115,6 +117,13 @@ export class HeldPolicy {
     }
     this.#schedule();
   }
+}
+
+/** What is mounted is served by sets of its own. */
+export function checkSets({ handlers }: CompiledPolicy, mounted: object | undefined): void {
+  const most = SETS_MAX - (mounted === undefined ? 0 : MOUNT_SETS);
+  if (handlers === undefined || handlers === 'attached' || handlers.sets.length <= most) return;
+  throw invalid(`there are ${handlers.sets.length} sets of handlers; beside mounts at most ${most}`);
 }
 
 function invalid(detail: string): VirtioFsError {

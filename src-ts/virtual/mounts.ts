@@ -6,6 +6,7 @@ import { isPlainObject } from '../plain-object.js';
 import type { NativeHandlerPlan, NativeHandlerSet } from '../native/binding.js';
 import { opcodesOf } from '../policy/handlers/codecs.js';
 import type { HandledOperation, Handlers } from '../policy/handlers/operations.js';
+import { Budget } from './budget.js';
 import { placeHandlers } from './places.js';
 import type { Mount, VirtualNode } from './node-table.js';
 import { ObjectFs } from './object-fs.js';
@@ -24,6 +25,10 @@ export interface MountOptions {
   readonly deadlineMs?: number;
   /** Of a file system in the shape of node:fs/promises: the path in it that is shown; default `/`. */
   readonly root?: string;
+  /** Of objects: how many bytes a guest may write into them, all in all, default 256 MiB; more is ENOSPC. */
+  readonly maxBytes?: number;
+  /** Of objects: how many names a guest may make; default 65 536; more is ENOSPC. */
+  readonly maxEntries?: number;
 }
 
 /** What can be mounted. */
@@ -58,7 +63,9 @@ const DEADLINE_MS = 30_000;
 const DEADLINE_MS_MAX = 2 ** 31 - 1;
 const MOUNTS_MAX = 1024;
 const ETIMEDOUT = 110;
-const OPTION_NAMES = ['timeoutMs', 'deadlineMs', 'root'];
+const BYTES_MAX = 256 * 1024 * 1024;
+const ENTRIES_MAX = 65_536;
+const OPTION_NAMES = ['timeoutMs', 'deadlineMs', 'root', 'maxBytes', 'maxEntries'];
 
 /** Throws ERR_VIRTIOFS_OPTION_INVALID. */
 export function parseMounts(given: unknown): ParsedMounts {
@@ -86,6 +93,7 @@ function parseMount(path: string, given: unknown): ParsedMount {
       throw invalid(`mount options have no "${name}"; there are ${OPTION_NAMES.join(', ')}`);
   }
   const { timeoutMs = 0, deadlineMs = DEADLINE_MS, root = '/' } = options;
+  const budget = budgetOf(path, options);
   if (!Number.isFinite(timeoutMs) || timeoutMs < 0) throw invalid(`"timeoutMs" of the mount at "${path}" is no time`);
   if (!Number.isInteger(deadlineMs) || deadlineMs < 1 || deadlineMs > DEADLINE_MS_MAX) {
     throw invalid(`"deadlineMs" of the mount at "${path}" is no number of milliseconds from 1 to ${DEADLINE_MS_MAX}`);
@@ -97,8 +105,8 @@ function parseMount(path: string, given: unknown): ParsedMount {
     validNs: BigInt(Math.round(timeoutMs * 1e6)),
     deadlineMs,
   };
-  if (what instanceof VirtualFile && path !== '/') return { ...common, fs: new ObjectFs(what), type: S_IFREG };
-  if (what instanceof VirtualDirectory) return { ...common, fs: new ObjectFs(what), type: S_IFDIR };
+  if (what instanceof VirtualFile && path !== '/') return { ...common, fs: new ObjectFs(what, budget), type: S_IFREG };
+  if (what instanceof VirtualDirectory) return { ...common, fs: new ObjectFs(what, budget), type: S_IFDIR };
   if (what instanceof VirtualFile || what instanceof VirtualSymlink) throw invalid(`"${path}" must be a directory`);
   if (!isVirtualFs(what)) {
     throw invalid(
@@ -106,6 +114,14 @@ function parseMount(path: string, given: unknown): ParsedMount {
     );
   }
   return { ...common, fs: what, type: S_IFDIR };
+}
+
+function budgetOf(path: string, { maxBytes = BYTES_MAX, maxEntries = ENTRIES_MAX }: MountOptions): Budget {
+  for (const [name, value] of Object.entries({ maxBytes, maxEntries })) {
+    if (!Number.isSafeInteger(value) || value < 0)
+      throw invalid(`"${name}" of the mount at "${path}" is no number of them`);
+  }
+  return new Budget(maxBytes, maxEntries);
 }
 
 function isVirtualFs(what: unknown): what is VirtualFs {

@@ -6,6 +6,8 @@ import { FuseError } from '../policy/handlers/fuse-error.js';
 import type { VirtualFs } from './types.js';
 
 const { S_IFMT } = constants;
+/** That a guest knows at a time. */
+const NODES_MAX = 1_048_576;
 
 /** A file system at its place. */
 export interface Mount {
@@ -44,15 +46,29 @@ export class VirtualNode {
 
   /** Where its file system has it. Throws ESTALE: its name is gone. */
   get path(): string {
-    if (this.isRoot) return this.mount.root;
-    if (this.parent === undefined) throw new FuseError('ESTALE');
-    return joined(this.parent.path, this.name);
+    const way = [...upwards(this)];
+    if (way.at(-1)?.isRoot !== true) throw new FuseError('ESTALE');
+    return way.slice(0, -1).reduceRight((path, { name }) => joined(path, name), this.mount.root);
+  }
+
+  get isNamed(): boolean {
+    return this.isRoot || this.parent !== undefined;
+  }
+
+  /** Whether it is `other`, or somewhere below it. */
+  isWithin(other: VirtualNode): boolean {
+    return [...upwards(this)].includes(other);
   }
 
   /** Where its file system has, or would have, what has this name in it. */
   pathOf(name: string): string {
     return joined(this.path, name);
   }
+}
+
+/** From a node to the root, or to where a name is gone. */
+function* upwards(from: VirtualNode): Generator<VirtualNode> {
+  for (let node: VirtualNode | undefined = from; node !== undefined; node = node.parent) yield node;
 }
 
 function joined(directory: string, name: string): string {
@@ -96,6 +112,7 @@ export class VirtualNodes {
       node = undefined;
     }
     if (node === undefined) {
+      if (this.#nodes.size >= NODES_MAX) throw new FuseError('ENFILE');
       node = new VirtualNode(++this.#last, parent.mount, type, parent, name);
       parent.children.set(name, node);
       this.#nodes.set(node.id, node);

@@ -1,6 +1,7 @@
 /** ObjectFs: an application's own objects in the shape of node:fs/promises. */
 import { constants } from 'node:fs';
 import { FuseError } from '../policy/handlers/fuse-error.js';
+import type { Budget } from './budget.js';
 import { BytesHandle, SourceHandle } from './object-handles.js';
 import { VirtualDirectory, VirtualFile, VirtualSymlink, type VirtualEntry } from './objects.js';
 import type { VirtualFileHandle, VirtualFs, VirtualStats } from './types.js';
@@ -16,9 +17,11 @@ interface Place {
 
 export class ObjectFs implements VirtualFs {
   readonly #root: VirtualEntry;
+  readonly #budget: Budget;
 
-  constructor(root: VirtualEntry) {
+  constructor(root: VirtualEntry, budget: Budget) {
     this.#root = root;
+    this.#budget = budget;
   }
 
   async lstat(path: string): Promise<VirtualStats> {
@@ -41,9 +44,10 @@ export class ObjectFs implements VirtualFs {
     const file = (flags & O_CREAT) === 0 ? await this.#find(path) : await this.#findOrMake(path, flags, mode);
     if (!(file instanceof VirtualFile)) throw new FuseError(file instanceof VirtualDirectory ? 'EISDIR' : 'ELOOP');
     if ((writes || truncates) && !file.writable) throw new FuseError('EROFS');
-    if (file.source !== undefined) return new SourceHandle(file, file.source, writes, truncates);
-    if (truncates) file.content = '';
-    return new BytesHandle(file);
+    if (file.source !== undefined) return new SourceHandle(file, file.source, writes, truncates, this.#budget);
+    const handle = new BytesHandle(file, this.#budget);
+    if (truncates) await handle.truncate(0);
+    return handle;
   }
 
   async symlink(target: string, path: string): Promise<void> {
@@ -57,13 +61,14 @@ export class ObjectFs implements VirtualFs {
   async rmdir(path: string): Promise<void> {
     const place = await this.#changeable(path);
     if ((await directory(await this.#find(path)).entries()).size > 0) throw new FuseError('ENOTEMPTY');
-    place.directory.delete(place.name);
+    this.#remove(place);
   }
 
   async unlink(path: string): Promise<void> {
     const place = await this.#changeable(path);
-    if ((await this.#find(path)) instanceof VirtualDirectory) throw new FuseError('EISDIR');
-    place.directory.delete(place.name);
+    const file = await this.#find(path);
+    if (file instanceof VirtualDirectory) throw new FuseError('EISDIR');
+    this.#remove(place, file);
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -73,7 +78,10 @@ export class ObjectFs implements VirtualFs {
     if (to.startsWith(`${from}/`)) throw new FuseError('EINVAL');
     if (from === to) return;
     const replaced = (await target.directory.entries()).get(target.name);
-    if (replaced !== undefined) await checkReplacing(moved, replaced);
+    if (replaced !== undefined) {
+      await checkReplacing(moved, replaced);
+      this.#remove(target, replaced);
+    }
     source.directory.delete(source.name);
     target.directory.set(target.name, moved);
   }
@@ -130,7 +138,14 @@ export class ObjectFs implements VirtualFs {
     const place = await this.#place(path);
     if ((await place.directory.entries()).has(place.name)) throw new FuseError('EEXIST');
     if (!place.directory.writable) throw new FuseError('EROFS');
+    this.#budget.addEntry();
     place.directory.set(place.name, entry);
+  }
+
+  #remove({ directory, name }: Place, entry?: VirtualEntry): void {
+    directory.delete(name);
+    this.#budget.removeEntry();
+    if (entry instanceof VirtualFile) this.#budget.grow(-entry.content.length);
   }
 
   async #findOrMake(path: string, flags: number, mode: number): Promise<VirtualEntry> {

@@ -1,11 +1,9 @@
 /** Open files of an application's own objects. */
 import type { Writable } from 'node:stream';
 import { FuseError } from '../policy/handlers/fuse-error.js';
-import type { VirtualFile, VirtualFileSource } from './objects.js';
+import type { Budget } from './budget.js';
+import { VirtualFile, type VirtualFileSource } from './objects.js';
 import type { VirtualFileHandle, VirtualStats } from './types.js';
-
-/** Of a file that a guest writes into memory. */
-const CONTENT_BYTES_MAX = 1024 * 1024 * 1024;
 
 function copied(from: Uint8Array, position: number, to: Uint8Array, offset: number, length: number): number {
   const part = from.subarray(position, position + length);
@@ -13,28 +11,14 @@ function copied(from: Uint8Array, position: number, to: Uint8Array, offset: numb
   return part.length;
 }
 
-/** `content` with `bytes` at `position`; what is between them is zeros. */
-function withBytes(content: Buffer, bytes: Uint8Array, position: number): Buffer {
-  const end = position + bytes.length;
-  if (end > CONTENT_BYTES_MAX) throw new FuseError('EFBIG');
-  const changed = resized(content, Math.max(content.length, end));
-  changed.set(bytes, position);
-  return changed;
-}
-
-function resized(content: Buffer, length: number): Buffer {
-  if (length > CONTENT_BYTES_MAX) throw new FuseError('EFBIG');
-  const changed = Buffer.alloc(length);
-  content.copy(changed, 0, 0, length);
-  return changed;
-}
-
 /** Of a file that is bytes: all who have it open see the same. */
 export class BytesHandle implements VirtualFileHandle {
   readonly #file: VirtualFile;
+  readonly #budget: Budget;
 
-  constructor(file: VirtualFile) {
+  constructor(file: VirtualFile, budget: Budget) {
     this.#file = file;
+    this.#budget = budget;
   }
 
   async read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }> {
@@ -43,7 +27,8 @@ export class BytesHandle implements VirtualFileHandle {
 
   async write(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesWritten: number }> {
     if (!this.#file.writable) throw new FuseError('EBADF');
-    this.#file.content = withBytes(this.#file.content, buffer.subarray(offset, offset + length), position);
+    this.#budget.grow(Math.max(position + length - this.#file.content.length, 0));
+    this.#file.put(buffer.subarray(offset, offset + length), position);
     return { bytesWritten: length };
   }
 
@@ -53,7 +38,8 @@ export class BytesHandle implements VirtualFileHandle {
 
   async truncate(length: number): Promise<void> {
     if (!this.#file.writable) throw new FuseError('EBADF');
-    this.#file.content = resized(this.#file.content, length);
+    this.#budget.grow(length - this.#file.content.length);
+    this.#file.resize(length);
   }
 
   async close(): Promise<void> {}
@@ -94,82 +80,117 @@ class StreamReader {
 export class SourceHandle implements VirtualFileHandle {
   readonly #file: VirtualFile;
   readonly #source: VirtualFileSource;
+  readonly #budget: Budget;
+  readonly #writes: boolean;
   /** Undefined: nobody has asked yet. */
-  #content: Promise<Buffer | StreamReader> | undefined;
+  #content: Promise<VirtualFile | StreamReader> | undefined;
+  /** Bytes of the content that a guest has made. */
+  #grown = 0;
   #changed = false;
   readonly #sink: Writable | undefined;
   #written = 0;
+  /** What is done with it is done one after the other. */
+  #last: Promise<unknown> = Promise.resolve();
 
-  constructor(file: VirtualFile, source: VirtualFileSource, writes: boolean, truncates: boolean) {
+  constructor(file: VirtualFile, source: VirtualFileSource, writes: boolean, truncates: boolean, budget: Budget) {
     this.#file = file;
     this.#source = source;
+    this.#budget = budget;
+    this.#writes = writes;
     if (writes) this.#sink = source.createWriteStream?.();
     // A stream that fails says so when it is written to; without a listener it would end the process.
     this.#sink?.on('error', () => undefined);
     if (truncates) {
-      this.#content = Promise.resolve(Buffer.alloc(0));
+      this.#content = Promise.resolve(new VirtualFile(''));
       this.#changed = source.write !== undefined;
     }
   }
 
-  async read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }> {
-    const content = await this.#wanted();
-    if (content instanceof StreamReader) return { bytesRead: await content.read(buffer, offset, length, position) };
-    return { bytesRead: copied(content, position, buffer, offset, length) };
+  read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }> {
+    return this.#inTurn(async () => {
+      const content = await this.#wanted();
+      if (content instanceof StreamReader) return { bytesRead: await content.read(buffer, offset, length, position) };
+      return { bytesRead: copied(content.content, position, buffer, offset, length) };
+    });
   }
 
-  async write(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesWritten: number }> {
-    const bytes = Buffer.from(buffer.subarray(offset, offset + length));
-    if (this.#sink !== undefined) await this.#intoStream(this.#sink, bytes, position);
-    else if (this.#source.write === undefined) throw new FuseError('EBADF');
-    else await this.#change((content) => withBytes(content, bytes, position));
-    return { bytesWritten: length };
+  write(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesWritten: number }> {
+    return this.#inTurn(async () => {
+      const bytes = Buffer.from(buffer.subarray(offset, offset + length));
+      if (this.#sink !== undefined) await this.#intoStream(this.#sink, bytes, position);
+      else if (this.#source.write === undefined) throw new FuseError('EBADF');
+      else await this.#change(position + length, false, (content) => content.put(bytes, position));
+      return { bytesWritten: length };
+    });
   }
 
-  async truncate(length: number): Promise<void> {
-    if (this.#source.write === undefined) throw new FuseError('EINVAL');
-    await this.#change((content) => resized(content, length));
+  truncate(length: number): Promise<void> {
+    return this.#inTurn(async () => {
+      // A guest's way to say that it begins anew.
+      if (this.#sink !== undefined && length === 0 && this.#written === 0) return;
+      if (this.#source.write === undefined) throw new FuseError('EINVAL');
+      await this.#change(length, true, (content) => content.resize(length));
+    });
   }
 
-  async stat(): Promise<VirtualStats> {
-    const stats = this.#file.stats();
-    if (this.#sink !== undefined) return { ...stats, size: this.#written };
-    if (!this.#changed) return stats;
-    const content = await this.#wanted();
-    return content instanceof StreamReader ? stats : { ...stats, size: content.length };
+  stat(): Promise<VirtualStats> {
+    return this.#inTurn(async () => {
+      const stats = this.#file.stats();
+      if (this.#sink !== undefined) return { ...stats, size: this.#written };
+      // Who writes has to know where the end is.
+      if (!this.#writes || this.#source.write === undefined) return stats;
+      const content = await this.#wanted();
+      return content instanceof StreamReader ? stats : { ...stats, size: content.content.length };
+    });
   }
 
-  async flush(): Promise<void> {
-    if (!this.#changed) return;
-    this.#changed = false;
-    const content = await this.#wanted();
-    if (!(content instanceof StreamReader)) await this.#source.write?.(Buffer.from(content));
-    this.#file.touch();
+  flush(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (!this.#changed) return;
+      this.#changed = false;
+      const content = await this.#wanted();
+      if (!(content instanceof StreamReader)) await this.#source.write?.(Buffer.from(content.content));
+      this.#file.touch();
+    });
   }
 
   async close(): Promise<void> {
-    await this.flush();
-    const content = await this.#content?.catch(() => undefined);
-    if (content instanceof StreamReader) await content.close();
-    if (this.#sink !== undefined && !this.#sink.destroyed) this.#sink.end();
+    try {
+      await this.flush();
+    } finally {
+      this.#budget.grow(-this.#grown);
+      const content = await this.#content?.catch(() => undefined);
+      if (content instanceof StreamReader) await content.close();
+      if (this.#sink !== undefined && !this.#sink.destroyed) this.#sink.end();
+    }
   }
 
-  #wanted(): Promise<Buffer | StreamReader> {
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  #wanted(): Promise<VirtualFile | StreamReader> {
     this.#content ??= this.#read();
     return this.#content;
   }
 
-  async #read(): Promise<Buffer | StreamReader> {
-    if (this.#source.read === undefined) return Buffer.alloc(0);
+  async #read(): Promise<VirtualFile | StreamReader> {
+    if (this.#source.read === undefined) return new VirtualFile('');
     const content = await this.#source.read();
-    if (typeof content === 'string' || content instanceof Uint8Array) return Buffer.from(content as string);
+    if (typeof content === 'string' || content instanceof Uint8Array) return new VirtualFile(content);
     return new StreamReader(content);
   }
 
-  async #change(change: (content: Buffer) => Buffer): Promise<void> {
+  /** `end`: where the content ends afterwards, if it is to end there or is shorter now. */
+  async #change(end: number, exactly: boolean, change: (content: VirtualFile) => void): Promise<void> {
     const content = await this.#wanted();
     if (content instanceof StreamReader) throw new FuseError('ESPIPE');
-    this.#content = Promise.resolve(change(content));
+    const more = exactly ? end - content.content.length : Math.max(end - content.content.length, 0);
+    this.#budget.grow(more);
+    this.#grown += more;
+    change(content);
     this.#changed = true;
   }
 

@@ -69,7 +69,9 @@ export class VirtualFile extends VirtualObject {
   readonly source: VirtualFileSource | undefined;
   /** Whether a guest may write. */
   readonly writable: boolean;
-  #content: Buffer;
+  /** The content, and room for more behind it. */
+  #bytes: Buffer;
+  #length: number;
 
   /**
    * `content`: its bytes, which a guest may change if `writable`; or how it is read and written. Throws
@@ -87,16 +89,38 @@ export class VirtualFile extends VirtualObject {
     super(options, writable ? 0o644 : 0o444);
     this.source = source;
     this.writable = writable;
-    this.#content = source === undefined ? Buffer.from(content as string) : Buffer.alloc(0);
+    this.#bytes = source === undefined ? Buffer.from(content as string) : Buffer.alloc(0);
+    this.#length = this.#bytes.length;
   }
 
   /** Its bytes; empty if it has a source. A guest sees others from its next reading on. */
   get content(): Buffer {
-    return this.#content;
+    return this.#bytes.subarray(0, this.#length);
   }
   set content(content: string | Uint8Array) {
-    this.#content = Buffer.from(content as string);
+    this.#bytes = Buffer.from(content as string);
+    this.#length = this.#bytes.length;
     this.touch();
+  }
+
+  /** @internal Longer by zeros, or shorter. */
+  resize(length: number): void {
+    if (length > this.#bytes.length) {
+      // Twice as much each time: who appends byte by byte does not copy all of it for each.
+      const grown = Buffer.alloc(Math.max(length, this.#bytes.length * 2));
+      this.#bytes.copy(grown, 0, 0, this.#length);
+      this.#bytes = grown;
+    } else if (length < this.#length) {
+      this.#bytes.fill(0, length, this.#length);
+    }
+    this.#length = length;
+    this.touch();
+  }
+
+  /** @internal */
+  put(bytes: Uint8Array, position: number): void {
+    this.resize(Math.max(this.#length, position + bytes.length));
+    this.#bytes.set(bytes, position);
   }
 
   /** @internal */
@@ -105,7 +129,7 @@ export class VirtualFile extends VirtualObject {
     return {
       ...rest,
       mode: S_IFREG | mode,
-      size: this.source === undefined ? this.#content.length : (this.source.size ?? 0),
+      size: this.source === undefined ? this.#length : (this.source.size ?? 0),
     };
   }
 }

@@ -10,6 +10,12 @@ export interface OpenFile {
   readonly appends: boolean;
 }
 
+/** What fails is of no interest to anybody any more; also for a handle that does not return a promise. */
+export function closeUnheard(handle: VirtualFileHandle): void {
+  const close = async (): Promise<void> => handle.close();
+  close().catch(() => undefined);
+}
+
 export interface OpenDirectory {
   readonly node: VirtualNode;
   /** Its names when it was last read from the beginning, with `.` and `..`. */
@@ -27,9 +33,18 @@ class Handles<T> {
     return this.#open.size;
   }
 
+  has(fh: bigint): boolean {
+    return this.#open.has(fh);
+  }
+
+  /** Throws EMFILE: before something is opened that has no place here. */
+  checkRoom(): void {
+    if (this.#open.size >= OPEN_MAX) throw new FuseError('EMFILE');
+  }
+
   /** Throws EMFILE. */
   add(value: T): bigint {
-    if (this.#open.size >= OPEN_MAX) throw new FuseError('EMFILE');
+    this.checkRoom();
     this.#open.set(++this.#last, value);
     return this.#last;
   }
@@ -46,6 +61,11 @@ class Handles<T> {
     const value = this.get(fh);
     this.#open.delete(fh);
     return value;
+  }
+
+  find(wanted: (value: T) => boolean): T | undefined {
+    for (const value of this.#open.values()) if (wanted(value)) return value;
+    return undefined;
   }
 
   takeAll(): T[] {
@@ -70,9 +90,13 @@ export class OpenFiles {
     return file;
   }
 
-  /** What fails is of no interest to anybody any more. */
+  /** Any of a node: for what is done to a file that has no name any more. */
+  anyOf(node: VirtualNode): VirtualFileHandle | undefined {
+    return this.files.find((file) => file.node === node)?.handle;
+  }
+
   closeAll(): void {
-    for (const { handle } of this.files.takeAll()) void handle.close().catch(() => undefined);
+    for (const { handle } of this.files.takeAll()) closeUnheard(handle);
     this.directories.takeAll();
   }
 }

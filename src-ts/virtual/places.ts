@@ -3,12 +3,14 @@ import type { DirectoryEntry, DirectoryPlusEntry } from '../fuse/structs.js';
 import { encodeText } from '../fuse/text.js';
 import { FuseError } from '../policy/handlers/fuse-error.js';
 import type { Handlers, HandlerRequest, Next, OperationReplies } from '../policy/handlers/operations.js';
-import { Room, direntType } from './listing.js';
+import { NO_ENTRY, Room, direntType } from './listing.js';
 import type { VirtualNode } from './node-table.js';
 import type { VirtualServer } from './server.js';
 
 /** Cookies of the entries of mounts begin here. A file system may have the same (ext4's are hashes of 63 bits). */
 const FIRST_COOKIE = (1n << 63n) - (1n << 17n);
+/** Directories whose listing is under way; of more the oldest may be listed with an entry twice. */
+const PROGRESS_MAX = 65_536;
 
 interface PlaceHandlers {
   readonly naming: Handlers;
@@ -46,9 +48,10 @@ export function placeHandlers(server: VirtualServer, roots: ReadonlyMap<string, 
     listing: {
       readdir: (request, next) => listings.read(request, next, false),
       readdirplus: (request, next) => listings.read(request, next, true),
-      releasedir: ({ fh }, next) => {
+      releasedir: async ({ fh }, next) => {
+        const reply = await next();
         listings.closed(fh);
-        return next();
+        return reply;
       },
     },
     sessionEnded: () => listings.allClosed(),
@@ -99,6 +102,7 @@ class Listings {
       const below = await next();
       // Only now it is known that there is such a handle.
       this.#progress.set(fh, progress);
+      if (this.#progress.size > PROGRESS_MAX) this.#progress.delete(this.#progress.keys().next().value as bigint);
       if (below.entries.length > 0) return this.#shown(below, places, progress, plus);
       progress.ended = true;
     }
@@ -143,9 +147,14 @@ class Listings {
   async #entry({ name, node }: Place, cookie: bigint, plus: boolean): Promise<DirectoryEntry> {
     const plain = { ino: node.id, cookie, type: direntType(node.type), name };
     if (!plus) return plain;
-    const stats = await node.mount.fs.lstat(node.path);
-    node.lookups += 1n;
-    const told: DirectoryPlusEntry = { ...plain, entry: this.#server.tell(node, stats) };
-    return told;
+    const listed: DirectoryPlusEntry = { ...plain, entry: NO_ENTRY };
+    try {
+      const stats = await node.mount.fs.lstat(node.path);
+      node.lookups += 1n;
+      return { ...listed, entry: this.#server.tell(node, stats) } as DirectoryEntry;
+    } catch {
+      // What is mounted here is broken, and not what is beside it.
+      return listed;
+    }
   }
 }

@@ -5,20 +5,21 @@
 import { constants } from 'node:fs';
 import type { CreateReply, DirectoryPlusEntry, Entry, OpenReply, StatfsReply } from '../fuse/structs.js';
 import { encodeText } from '../fuse/text.js';
-import { FuseError } from '../policy/handlers/fuse-error.js';
+import { FuseError, errnoOf } from '../policy/handlers/fuse-error.js';
 import type { HandledOperation, Handlers, OperationReplies } from '../policy/handlers/operations.js';
 import type { HandlerRequest } from '../policy/handlers/operations.js';
-import { ownReply } from '../policy/handlers/own-replies.js';
+import { ownReply, takeBackOf } from '../policy/handlers/own-replies.js';
 import { attrReply, entryOf, statxReply } from './attributes.js';
 import { changeAttributes } from './change-attributes.js';
 import { NO_ENTRY, Room, UNKNOWN_INO, direntType } from './listing.js';
 import { VirtualNodes, type VirtualNode } from './node-table.js';
 import { offered } from './offered.js';
-import { OpenFiles, type OpenDirectory } from './open-files.js';
-import type { VirtualStats } from './types.js';
+import { OpenFiles, closeUnheard, type OpenDirectory } from './open-files.js';
+import type { VirtualFileHandle, VirtualStats } from './types.js';
 
 const { O_APPEND, O_CREAT, O_EXCL, O_TRUNC, O_WRONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } = constants;
 const O_ACCMODE = 3;
+const EPERM = 1;
 
 const NAME_BYTES_MAX = 255;
 const FOPEN_DIRECT_IO = 1;
@@ -33,6 +34,8 @@ type Reply<O extends HandledOperation> = Promise<OperationReplies[O]>;
 export class VirtualServer {
   readonly nodes = new VirtualNodes();
   readonly open = new OpenFiles();
+  /** Counts sessions: what began in one does not end in another. */
+  epoch = 0;
 
   /** The guest has forgotten nodes: number and how often, number and how often… */
   forgotten(pairs: BigUint64Array): void {
@@ -40,6 +43,7 @@ export class VirtualServer {
   }
 
   sessionEnded(): void {
+    ++this.epoch;
     this.nodes.clear();
     this.open.closeAll();
   }
@@ -78,7 +82,7 @@ export class VirtualServer {
 
   async setattr({ nodeId, changes }: Request<'setattr'>): Reply<'setattr'> {
     const node = this.nodes.get(nodeId);
-    const open = changes.fh === undefined ? undefined : this.open.file(changes.fh, node).handle;
+    const open = changes.fh === undefined ? this.#unnamed(node) : this.open.file(changes.fh, node).handle;
     await changeAttributes(node, changes, open);
     return attrReply(node, await this.#stats(node, changes.fh));
   }
@@ -119,10 +123,17 @@ export class VirtualServer {
     const { nodeId, name, mode, umask, uid, gid, flags } = request;
     const parent = this.#directory(nodeId);
     const path = parent.pathOf(checkedName(name));
+    this.open.files.checkRoom();
     const how = O_CREAT | (flags & (O_ACCMODE | O_EXCL | O_TRUNC));
     const handle = await parent.mount.fs.open(path, how, mode & ~umask & 0o7777);
     const entry = await this.#made(parent, name, path, uid, gid).catch((error: unknown) => abandoned(handle, error));
-    const opened = this.#opened(this.nodes.get(entry.nodeId), handle, flags);
+    let opened: OpenReply;
+    try {
+      opened = this.#opened(this.nodes.get(entry.nodeId), handle, flags);
+    } catch (error) {
+      this.nodes.forget(entry.nodeId, 1n);
+      throw error;
+    }
     const reply: CreateReply = { ...opened, entry };
     return ownReply(reply, () => {
       this.nodes.forget(entry.nodeId, 1n);
@@ -151,6 +162,8 @@ export class VirtualServer {
     if (!this.nodes.has(newDir)) throw new FuseError('EXDEV');
     const to = this.#directory(newDir);
     if (from.mount !== to.mount) throw new FuseError('EXDEV');
+    const moved = from.children.get(name);
+    if (moved !== undefined && to.isWithin(moved)) throw new FuseError('EINVAL');
     if ((flags & ~RENAME_NOREPLACE) !== 0) throw new FuseError('EINVAL');
     const { fs } = from.mount;
     const target = to.pathOf(checkedName(newName));
@@ -163,6 +176,7 @@ export class VirtualServer {
   async opens({ nodeId, flags }: Request<'open'>): Reply<'open'> {
     const node = this.nodes.get(nodeId);
     if (node.type !== S_IFREG) throw new FuseError(node.type === S_IFDIR ? 'EISDIR' : 'ELOOP');
+    this.open.files.checkRoom();
     const handle = await node.mount.fs.open(node.path, flags & (O_ACCMODE | O_TRUNC));
     const reply = this.#opened(node, handle, flags);
     return ownReply(reply, () => this.#closeUnknown(reply.fh));
@@ -171,14 +185,9 @@ export class VirtualServer {
   async read({ nodeId, fh, offset, size }: Request<'read'>): Reply<'read'> {
     const { handle } = this.open.file(fh, this.nodes.get(nodeId));
     const data = Buffer.alloc(size);
-    let length = 0;
-    // Less than was asked for is the end of the file to a guest.
-    while (length < size) {
-      const { bytesRead } = await handle.read(data, length, size - length, Number(offset) + length);
-      if (bytesRead <= 0) break;
-      length += bytesRead;
-    }
-    return { data: data.subarray(0, length) };
+    // Fewer bytes are as good as more: they do not go through the guest's cache, which would take them for the end.
+    const { bytesRead } = await handle.read(data, 0, size, Number(offset));
+    return { data: data.subarray(0, bytesRead) };
   }
 
   async write(request: Request<'write'>): Reply<'write'> {
@@ -297,31 +306,43 @@ export class VirtualServer {
   }
 
   #stats(node: VirtualNode, fh: bigint | undefined): Promise<VirtualStats> {
-    const handle = fh === undefined ? undefined : this.open.file(fh, node).handle;
+    const handle = fh === undefined ? this.#unnamed(node) : this.open.file(fh, node).handle;
     return handle?.stat?.() ?? node.mount.fs.lstat(node.path);
   }
 
-  #opened(node: VirtualNode, handle: OpenFileHandle, flags: number): OpenReply {
-    const fh = this.open.files.add({ node, handle, appends: (flags & O_APPEND) !== 0 });
+  /** By which a file is reached whose name is gone. */
+  #unnamed(node: VirtualNode): VirtualFileHandle | undefined {
+    return node.isNamed ? undefined : this.open.anyOf(node);
+  }
+
+  /** Closes the handle if there is no place for it. */
+  #opened(node: VirtualNode, handle: VirtualFileHandle, flags: number): OpenReply {
+    let fh: bigint;
+    try {
+      fh = this.open.files.add({ node, handle, appends: (flags & O_APPEND) !== 0 });
+    } catch (error) {
+      closeUnheard(handle);
+      throw error;
+    }
     // What the guest would keep in its cache may be something else by now, and its length is what it is when it is read.
     return { fh, openFlags: FOPEN_DIRECT_IO };
   }
 
   async #made(parent: VirtualNode, name: string, path: string, uid: number, gid: number): Promise<Entry> {
     const { fs } = parent.mount;
-    await fs.lchown?.(path, uid, gid);
+    try {
+      await fs.lchown?.(path, uid, gid);
+    } catch (error) {
+      // As on a file system that knows no owners: it has been made.
+      if (errnoOf(error) !== EPERM) throw error;
+    }
     return this.entry(parent, name);
   }
 
   #closeUnknown(fh: bigint): void {
-    void this.open.files
-      .take(fh)
-      .handle.close()
-      .catch(() => undefined);
+    if (this.open.files.has(fh)) closeUnheard(this.open.files.take(fh).handle);
   }
 }
-
-type OpenFileHandle = ReturnType<VirtualServer['open']['files']['get']>['handle'];
 
 const NOTHING_IS_COUNTED: StatfsReply = {
   blocks: 0n,
@@ -363,8 +384,8 @@ function exists(found: Promise<unknown>): Promise<boolean> {
   );
 }
 
-async function abandoned(handle: OpenFileHandle, error: unknown): Promise<never> {
-  await handle.close().catch(() => undefined);
+function abandoned(handle: VirtualFileHandle, error: unknown): never {
+  closeUnheard(handle);
   throw error;
 }
 
@@ -375,7 +396,7 @@ const done = async (): Promise<Record<string, never>> => ({});
 
 /** All operations, for nodes of virtual file systems. */
 export function handlersOf(server: VirtualServer): Required<Handlers> {
-  return {
+  const all: Required<Handlers> = {
     lookup: (request) => server.lookup(request),
     getattr: (request) => server.getattr(request),
     statx: (request) => server.statx(request),
@@ -400,7 +421,10 @@ export function handlersOf(server: VirtualServer): Required<Handlers> {
     readdirplus: (request) => server.readdirplus(request),
     releasedir: (request) => server.releasedir(request),
     statfs: () => server.statfs(),
-    link: refusal('EPERM'),
+    link: async ({ oldNodeId }) => {
+      // As between two mounts, if the other one is of the share.
+      throw new FuseError(server.nodes.has(oldNodeId) ? 'EPERM' : 'EXDEV');
+    },
     setxattr: refusal('EOPNOTSUPP'),
     getxattr: refusal('EOPNOTSUPP'),
     listxattr: refusal('EOPNOTSUPP'),
@@ -414,5 +438,21 @@ export function handlersOf(server: VirtualServer): Required<Handlers> {
     fallocate: refusal('EOPNOTSUPP'),
     copyFileRange: refusal('EXDEV'),
     tmpfile: refusal('EOPNOTSUPP'),
+  };
+  return Object.fromEntries(
+    Object.entries(all).map(([operation, handler]) => [operation, withinSession(server, handler as AnyHandler)]),
+  ) as unknown as Required<Handlers>;
+}
+
+type AnyHandler = (request: never, next: never) => Promise<object>;
+
+/** Numbers that a session is told of are of that session: what ends in another is taken back. */
+function withinSession(server: VirtualServer, handler: AnyHandler): AnyHandler {
+  return async (request, next) => {
+    const { epoch } = server;
+    const reply = await handler(request, next);
+    if (server.epoch === epoch) return reply;
+    takeBackOf(reply)?.();
+    throw new FuseError('EIO');
   };
 }

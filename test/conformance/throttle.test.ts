@@ -4,7 +4,8 @@ import os = require('node:os');
 import path = require('node:path');
 import { expect, test } from '@jest/globals';
 import { handlers, limits, type PolicyObject } from 'virtio-fs';
-import { FUSE_ROOT_ID, OPCODES } from 'virtio-fs/testing';
+import { F_WRLCK, FUSE_ROOT_ID, LOCK_END_MAX, OPCODES } from 'virtio-fs/testing';
+import { outcomeOf } from './support/compare.js';
 import { conformance } from './support/harness.js';
 
 const KIB = 1024;
@@ -149,5 +150,33 @@ conformance(
   },
   {},
   {},
+  [],
+);
+
+conformance(
+  'throttle and locks',
+  (current) => {
+    test('a queue stops that lets go of a request which then waits for a lock', async () => {
+      const { guest, backend, share } = current();
+      fs.writeFileSync(path.join(share, 'file'), '');
+      const { fuse } = guest;
+      const { nodeId } = await fuse.lookup(FUSE_ROOT_ID, 'file');
+      const { fh } = await fuse.open(nodeId, fs.constants.O_RDWR);
+      const lock = { type: F_WRLCK, start: 0, end: LOCK_END_MAX };
+      await fuse.setlk(nodeId, fh, 1n, lock);
+      backend.setPolicy([limits({ opsPerSecond: 1 })]);
+      await fuse.getattr(nodeId);
+      const waiting = outcomeOf(() => fuse.setlkw(nodeId, fh, 2n, lock));
+      await guest.pause();
+      // As of every queue that stops (docs/decisions/0003-waiting-locks.md).
+      expect(await waiting).toEqual({ error: 'EAGAIN' });
+      backend.setPolicy([]);
+      await guest.resume();
+      await fuse.release(nodeId, fh);
+      await fuse.forget(nodeId, 1n);
+    });
+  },
+  {},
+  { posixLocks: true },
   [],
 );

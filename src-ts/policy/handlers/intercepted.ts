@@ -12,6 +12,8 @@ import { takeBackOf } from './own-replies.js';
 // Within this file an operation is only known at run time: its types are those of any.
 type AnyParameters = Record<string, unknown>;
 type AnyReply = object;
+/** Operations that are answered with as many bytes as are asked for. */
+const SIZED: ReadonlySet<HandledOperation> = new Set(['read', 'readdir', 'readdirplus']);
 type AnyHandler = (request: HandlerRequest<never>, next: unknown) => unknown;
 
 export class InterceptedRequest {
@@ -35,6 +37,7 @@ export class InterceptedRequest {
   #below: AnyReply | undefined;
   /** What a virtual file system has answered: the numbers in it are good, and it may have to be taken back. */
   #own: AnyReply | undefined;
+  #ownNumbers: readonly bigint[] = [];
 
   /** Throws a RangeError: the request is malformed. */
   constructor(native: NativeHandlers, event: NativeInterceptedRequest, sets: readonly Handlers[]) {
@@ -50,7 +53,7 @@ export class InterceptedRequest {
       return handler === undefined ? [] : [handler as unknown as AnyHandler];
     });
     this.#codec = this.#parametersCodec();
-    this.#parameters = this.#decoded(event.message.subarray(IN_HEADER_BYTES));
+    this.#parameters = this.#within(this.#decoded(event.message.subarray(IN_HEADER_BYTES)));
     this.#replies = replyCodec(operation, this.#parameters) as unknown as ReplyCodec<AnyReply>;
   }
 
@@ -114,6 +117,12 @@ export class InterceptedRequest {
     return parameters;
   }
 
+  /** A guest may ask for more than it has given room for; nobody shall get ready for that. */
+  #within(parameters: AnyParameters): AnyParameters {
+    if (!SIZED.has(this.operation)) return parameters;
+    return { ...parameters, size: Math.min(parameters['size'] as number, this.#event.roomBytes) };
+  }
+
   /** The guest has sent other data than was written, and must not be told of more than it has sent. */
   #asOfTheGuest({ size }: { readonly size: number }): AnyReply {
     const sent = this.#parameters['size'] as number;
@@ -135,7 +144,10 @@ export class InterceptedRequest {
     };
     const answer: unknown = await handler(this.#requestFor(parameters, data), next);
     if (typeof answer === 'object' && answer !== null) {
-      if (takeBackOf(answer) !== undefined) this.#own = answer;
+      if (takeBackOf(answer) !== undefined) {
+        this.#own = answer;
+        this.#ownNumbers = this.#replies.numbers?.(answer) ?? [];
+      }
       return answer;
     }
     if (below !== undefined && answer === undefined) return below;
@@ -147,7 +159,9 @@ export class InterceptedRequest {
   }
 
   #takeBack(): void {
-    if (this.#own !== undefined) takeBackOf(this.#own)?.();
+    const own = this.#own;
+    this.#own = undefined;
+    if (own !== undefined) takeBackOf(own)?.();
   }
 
   #requestFor(parameters: AnyParameters, data: Uint8Array | undefined): HandlerRequest<never> {
@@ -190,8 +204,7 @@ export class InterceptedRequest {
 
   #encode(reply: AnyReply): Buffer {
     const numbers = this.#replies.numbers?.(reply);
-    const given = this.#below ?? this.#own;
-    const own = given === undefined ? [] : (this.#replies.numbers?.(given) ?? []);
+    const own = this.#below === undefined ? this.#ownNumbers : (this.#replies.numbers?.(this.#below) ?? []);
     if (numbers?.some((number, index) => number !== own[index]) === true) {
       throw new TypeError(
         `"${this.operation}" is answered with the number of a node or handle that next() has not given`,

@@ -268,7 +268,7 @@ TEST_F(InterceptorTest, what_is_decided_while_the_file_system_has_it_holds_when_
   request->before_serving = [&] {
     EXPECT_TRUE(interceptor_.refuse(id, Errno(EXDEV)));
     // The first word counts.
-    EXPECT_TRUE(interceptor_.refuse(id, Errno(ENOSPC)));
+    EXPECT_FALSE(interceptor_.refuse(id, Errno(ENOSPC)));
     EXPECT_FALSE(request->is_answered());
   };
   ASSERT_TRUE(interceptor_.proceed(id, {}));

@@ -7,7 +7,6 @@
 namespace vfs::test {
 namespace {
 
-using overlay::ChangeKind;
 using overlay::Changes;
 
 class ChangesTest : public OverlayTest {

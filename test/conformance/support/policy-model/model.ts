@@ -71,8 +71,7 @@ export class Model {
   }
 
   foretell(step: Step): Result | undefined {
-    const held = 'slot' in step ? this.#held.get(step.slot) : undefined;
-    if (isLeftOut(this.view, step, held)) return undefined;
+    if (isLeftOut(this.view, step)) return undefined;
     try {
       return this.#perform(step);
     } catch (error) {
@@ -298,9 +297,10 @@ export class Model {
   #write({ path, flags, mode, data }: StepOf<'write'>): Result {
     const handle = this.#open(path, flags, mode);
     this.#limits.closed();
-    const written = this.#writeTo(handle, data, 0);
-    // What a guest's program makes of a write that was short.
-    return written < data.length ? 'ENOSPC' : 'done';
+    let written = this.#writeTo(handle, data, 0);
+    // A guest's program sends the rest of a write that was short, and is told why.
+    while (written < data.length) written += this.#writeTo(handle, data.slice(written), written);
+    return 'done';
   }
 
   #writeTo({ inode, opening }: Handle, data: string, at: number): number {
