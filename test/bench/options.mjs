@@ -13,7 +13,7 @@ What is compared
   --jobs NAME,…       some jobs only; * stands for anything. --list prints their names.
   --fs NAME,…         ${FILE_SYSTEMS.join(', ')}; default: ${FILE_SYSTEMS[0]}, or any if it is quick
   --self              the in-process path instead: LoopbackGuest, shared and borrowed memory, start-up times
-  --self --policies   what a policy of rules costs there
+  --self --policies   what policies cost there
   --cfg CFG           configuration of ours, as for the command
 
 How

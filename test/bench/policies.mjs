@@ -1,6 +1,7 @@
-// `--self --policies`: what a policy of rules costs. Two backends of this process, one without a policy and one with the
-// rules that docs/policies.md begins with, take turns on one share. The driver is JavaScript and has most of each
-// figure, so the CPU time of the device's own threads stands beside it: there the rules are.
+// `--self --policies`: what a policy costs. Backends of this process take turns on one share: one without a policy, one
+// with the rules that docs/policies.md begins with, one with a handler on `open` that passes on what it is asked, one
+// with something mounted. The driver is JavaScript and has most of each figure, so the CPU time of the device's own
+// threads stands beside it: there the rules are. Handlers are where the driver is.
 import { openSync, closeSync, readFileSync, readdirSync } from 'node:fs';
 import { median } from './figures.mjs';
 import { describeMachine, machineText } from './machine.mjs';
@@ -20,9 +21,21 @@ function deviceCpuNs() {
   return sum;
 }
 
-async function startSubject(name, share, policy) {
+/** What each backend has besides the share. */
+async function optionsBySubject() {
+  const { VirtualDirectory, allow, hide, readOnly } = await library();
+  const rules = [readOnly(), allow('f*', 'write'), hide(['.env', './.git/config', '*.pem'])];
+  return {
+    none: {},
+    rules: { policy: rules },
+    handler: { policy: { rules: [], on: { open: (_request, next) => next() } } },
+    mount: { mounts: { '/mounted': new VirtualDirectory() } },
+  };
+}
+
+async function startSubject(name, share, options) {
   const { FsBackend, LoopbackGuest } = await library();
-  const backend = new FsBackend({ tag: 'bench', sharedDir: share, ...(policy === undefined ? {} : { policy }) });
+  const backend = new FsBackend({ tag: 'bench', sharedDir: share, ...options });
   const guest = await LoopbackGuest.boot(backend, { memory: 'shared' });
   const nodes = [];
   for (let i = 0; i < FILES; i++) nodes.push((await guest.fuse.lookup(1n, fileName(i))).nodeId);
@@ -47,17 +60,17 @@ async function measureRound(subject, job, { share, fd, ms }) {
 }
 
 export async function policiesReport({ lengths }) {
-  const { readOnly, allow, hide } = await library();
-  const rules = [readOnly(), allow('f*', 'write'), hide(['.env', './.git/config', '*.pem'])];
   const machine = describeMachine();
   const place = makeShare();
   const subjects = [];
   try {
-    subjects.push(await startSubject('none', place.share), await startSubject('rules', place.share, rules));
+    for (const [name, options] of Object.entries(await optionsBySubject())) {
+      subjects.push(await startSubject(name, place.share, options));
+    }
     const fd = openSync(`${place.share}/${fileName(0)}`, 'r+');
     const results = [];
     for (const job of Object.keys(jobsOf(subjects[0].guest, [], 0n, place.share, fd))) {
-      const raw = { none: [], rules: [] };
+      const raw = Object.fromEntries(subjects.map(({ name }) => [name, []]));
       for (let round = 0; round < lengths.rounds; round++) {
         for (const subject of subjects) {
           raw[subject.name].push(await measureRound(subject, job, { share: place.share, fd, ms: lengths.ms }));
@@ -78,15 +91,15 @@ export async function policiesReport({ lengths }) {
 }
 
 export function policiesText({ machine, results }) {
-  const rows = results.map(({ job, none, rules }) => [
-    job,
-    (none.perSecond / 1000).toFixed(1),
-    (rules.perSecond / 1000).toFixed(1),
-    `${((rules.perSecond / none.perSecond - 1) * 100).toFixed(1)} %`,
-    none.cpuUs.toFixed(2),
-    rules.cpuUs.toFixed(2),
-    `${((rules.cpuUs / none.cpuUs - 1) * 100).toFixed(1)} %`,
-  ]);
-  const header = ['job', 'thousand/s', 'with rules', 'difference', 'device µs', 'with rules', 'difference'];
-  return [machineText(machine), '', asText([header, ...rows])].join('\n');
+  const names = Object.keys(results[0].raw);
+  const cells = (name, { [name]: own, none }) => {
+    const against = (figure) => `${((own[figure] / none[figure] - 1) * 100).toFixed(1)} %`;
+    const plain = [(own.perSecond / 1000).toFixed(1), own.cpuUs.toFixed(2)];
+    return name === 'none' ? plain : [plain[0], against('perSecond'), plain[1], against('cpuUs')];
+  };
+  const rows = results.map((result) => [result.job, ...names.flatMap((name) => cells(name, result))]);
+  const header = names.flatMap((name) =>
+    name === 'none' ? ['thousand/s', 'device µs'] : [`${name}: thousand/s`, 'difference', 'device µs', 'difference'],
+  );
+  return [machineText(machine), '', asText([['job', ...header], ...rows])].join('\n');
 }
