@@ -3,6 +3,7 @@
  * it does not have it refuses with errors that concern the one call: ENOSYS would end the operation for the whole share.
  */
 import { constants } from 'node:fs';
+import { constants as osConstants } from 'node:os';
 import type { CreateReply, DirectoryPlusEntry, Entry, OpenReply, StatfsReply } from '../fuse/structs.js';
 import { encodeText } from '../fuse/text.js';
 import { FuseError, errnoOf } from '../policy/handlers/fuse-error.js';
@@ -19,7 +20,7 @@ import type { VirtualFileHandle, VirtualStats } from './types.js';
 
 const { O_APPEND, O_CREAT, O_EXCL, O_TRUNC, O_WRONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } = constants;
 const O_ACCMODE = 3;
-const EPERM = 1;
+const { ENOENT, EPERM } = osConstants.errno;
 
 const NAME_BYTES_MAX = 255;
 const FOPEN_DIRECT_IO = 1;
@@ -124,9 +125,13 @@ export class VirtualServer {
     const parent = this.#directory(nodeId);
     const path = parent.pathOf(checkedName(name));
     this.open.files.checkRoom();
+    const { fs } = parent.mount;
+    // Somebody else may have made it since the guest has looked, and has it.
+    const isThere = (flags & O_EXCL) === 0 && (await exists(fs.lstat(path)));
     const how = O_CREAT | (flags & (O_ACCMODE | O_EXCL | O_TRUNC));
-    const handle = await parent.mount.fs.open(path, how, mode & ~umask & 0o7777);
-    const entry = await this.#made(parent, name, path, uid, gid).catch((error: unknown) => abandoned(handle, error));
+    const handle = await fs.open(path, how, mode & ~umask & 0o7777);
+    const told = isThere ? this.entry(parent, name) : this.#made(parent, name, path, uid, gid);
+    const entry = await told.catch((error: unknown) => abandoned(handle, error));
     let opened: OpenReply;
     try {
       opened = this.#opened(this.nodes.get(entry.nodeId), handle, flags);
@@ -377,11 +382,14 @@ function checkedName(name: string): string {
   return name;
 }
 
-function exists(found: Promise<unknown>): Promise<boolean> {
-  return found.then(
-    () => true,
-    () => false,
-  );
+async function exists(found: Promise<unknown>): Promise<boolean> {
+  try {
+    await found;
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === ENOENT) return false;
+    throw error;
+  }
 }
 
 function abandoned(handle: VirtualFileHandle, error: unknown): never {

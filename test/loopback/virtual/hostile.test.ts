@@ -217,6 +217,19 @@ test('what cannot be given away is made all the same', async () => {
   expect(await guest.fs.readdir('/')).toEqual(['d']);
 });
 
+test('to make what somebody else has made by now takes it from nobody', async () => {
+  const volume = Volume.fromJSON({ '/file': 'content' });
+  volume.chownSync('/file', 5, 6);
+  await boot({ sharedDir: volume.promises });
+  const { entry, fh } = await guest.fuse.create(FUSE_ROOT_ID, 'file', fs.constants.O_RDWR, 0o600);
+  expect([entry.attr.uid, entry.attr.gid, entry.attr.size]).toEqual([5, 6, 7n]);
+  await guest.fuse.release(entry.nodeId, fh);
+  await expectErrno('EEXIST', () =>
+    guest.fuse.create(FUSE_ROOT_ID, 'file', fs.constants.O_RDWR | fs.constants.O_EXCL, 0o600),
+  );
+  await expectErrno('EEXIST', () => guest.fuse.rename2(FUSE_ROOT_ID, 'file', FUSE_ROOT_ID, 'file', 1));
+});
+
 test('a mount that is broken breaks nothing beside it, nor does one that closes badly', async () => {
   const broken = { lstat: () => Promise.reject(new Error('broken')), readdir: async () => [], open: async () => ({}) };
   const volume = Volume.fromJSON({ '/file': 'x' });
