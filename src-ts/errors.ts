@@ -283,6 +283,11 @@ interface RawError {
   readonly path?: unknown;
 }
 
+/** What most checks of options throw. */
+export function invalidOption(detail: string): VirtioFsError {
+  return new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail });
+}
+
 /**
  * Turns what the addon threw into a VirtioFsError: our own codes are kept, failed system calls become
  * ERR_VIRTIOFS_SYSTEM, and anything else is a bug (ERR_VIRTIOFS_INTERNAL). `path` is used where the addon gave none.

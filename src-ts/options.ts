@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { VirtioFsError } from './errors.js';
+import { VirtioFsError, invalidOption } from './errors.js';
 import { didYouMean } from './closest.js';
 import { givenKeys, parseConfig, type Config, type ConfigObject } from './config/index.js';
 import type { NativeConfinement } from './native/binding.js';
@@ -183,10 +183,6 @@ function checkWithMounts(
   }
   if (record !== undefined) throw invalidOption('"record" is of a share without "mounts"');
   if (stateFile !== undefined) throw invalidOption('"stateFile" is of a share that is a directory');
-}
-
-function invalidOption(detail: string): VirtioFsError {
-  return new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail });
 }
 
 /** What an overlay does without, as the configuration has it. */

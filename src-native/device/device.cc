@@ -68,7 +68,6 @@ Device::Device(const DeviceOptions& options, Share share, sandbox::ThreadConfine
       interceptor_(make_interceptor(options)) {
   server_.set_canceller(&interrupts_);
   server_.set_tap(tap_.get());
-  if (throttle_ != nullptr) throttle_->pace_changed();
   // With an overlay the guest keeps its locks to itself.
   if (fs_ != nullptr) fs_->set_unparker(&lot_);
   server_.resume_session();

@@ -9,6 +9,32 @@
 
 namespace vfs::device {
 
+namespace {
+
+// The sets of handlers that a request concerns; none: it goes on without them.
+struct Concern {
+  std::uint32_t sets = 0;
+  Places places{};
+};
+
+// Errors: what a request gets that neither handlers nor the file system can be asked about.
+Result<Concern> concern_of(const fuse::Request& request, const InterceptPlan& plan, policy::PolicyFs& policy) {
+  const fuse::OpRow& row = *request.row();
+  if (plan.is_virtual(request.header().nodeid)) {
+    const std::uint32_t sets = plan.concerned_virtual(row);
+    if (sets == 0) return Errno(ENOSYS);
+    return Concern{sets, {}};
+  }
+  // As between two mounts.
+  if (plan.reaches_virtual(request)) return Errno(EXDEV);
+  auto places = places_of(request, policy);
+  if (!places.has_value()) return Concern{};
+  const std::uint32_t sets = plan.concerned(row, *places);
+  return Concern{sets, *std::move(places)};
+}
+
+}  // namespace
+
 Interceptor::Interceptor(fuse::Server& server, policy::PolicyFs& policy, Setup setup)
     : server_(server), policy_(policy), setup_(std::move(setup)) {
   policy_.set_virtual_nodes(this);
@@ -26,20 +52,12 @@ bool Interceptor::take(InterceptedTask& task, const void* owner, bool pumped, fu
   const auto plan = plan_;
   const std::uint64_t plan_number = plan_number_;
   lock.unlock();
-  const bool is_virtual = plan->is_virtual(request.header().nodeid);
-  auto places = is_virtual ? Places{} : places_of(request, policy_);
-  std::uint32_t sets = 0;
-  if (is_virtual) {
-    sets = plan->concerned_virtual(row);
-  } else if (places.has_value()) {
-    sets = plan->concerned(row, *places);
-  }
-  // A node of the application's own is none of the file system's; from one to the other it is as between two mounts.
-  const bool reaches = is_virtual || plan->reaches_virtual(request);
-  if (reaches && (sets == 0 || !is_virtual)) {
-    server_.refuse(request, is_virtual ? Errno(ENOSYS) : Errno(EXDEV), counters);
+  auto concern = concern_of(request, *plan, policy_);
+  if (!concern.ok()) {
+    server_.refuse(request, concern.error(), counters);
     return true;
   }
+  const std::uint32_t sets = concern.value().sets;
   if (sets == 0) return false;
   lock.lock();
   if (plan_number_ != plan_number) {
@@ -83,7 +101,7 @@ bool Interceptor::take(InterceptedTask& task, const void* owner, bool pumped, fu
         .sets = sets,
         .header = request.header(),
         .init_flags = server_.call_of(request, true).negotiated.flags,
-        .places = *std::move(places),
+        .places = std::move(concern).value().places,
         .parameters = std::vector<std::byte>(parameters.begin(), parameters.end()),
         .data_bytes = request.data_bytes(),
         .room_bytes = request.room_bytes()});

@@ -201,9 +201,9 @@ void QueueEngine::offload(Slot& slot) {
 
 void QueueEngine::park(Slot& slot, fuse::Counters& counters) {
   // As fcntl(2) says of a lock table that is full.
-  const std::uint32_t waiting = pool_ == nullptr ? parked() - at_gates() : parked();
-  if (waiting >= parked_max_) return server_.refuse(slot.request, Errno(ENOLCK), counters);
   const bool pumped = pool_ == nullptr;
+  const std::uint32_t waiting = pumped ? parked() - at_gates() : parked();
+  if (waiting >= parked_max_) return server_.refuse(slot.request, Errno(ENOLCK), counters);
   if (!pumped) slot.keep_alive = shared_from_this();
   note_parked(slot);
   lot_.park(slot, this, pumped);

@@ -48,7 +48,9 @@ std::uint64_t operations_of(const policy::PaceValues& pace) {
 }  // namespace
 
 Throttle::Throttle(fuse::Server& server, policy::Pace& pace, Setup setup)
-    : server_(server), pace_(pace), setup_(std::move(setup)) {}
+    : server_(server), pace_(pace), setup_(std::move(setup)) {
+  pace_changed();
+}
 
 Throttle::~Throttle() { close(); }
 

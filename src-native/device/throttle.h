@@ -42,7 +42,7 @@ class Throttle {
   Throttle(fuse::Server& server, policy::Pace& pace, Setup setup);
   ~Throttle();
 
-  // After the pace has been set: who waits goes on, with nothing owed.
+  // After another pace has been set: who waits goes on, with nothing owed.
   void pace_changed();
 
   // --- the queues' side

@@ -72,8 +72,8 @@ Result<abi::CreateOut> PolicyFs::admit_open(const fuse::Call& call, const Direct
   return entry.error();
 }
 
-// What a name stands for is opened if that is allowed, and made if it is not there and that is allowed. Where both are,
-// the file system below does it in one, unless it could open what is hidden under another name.
+// What a name stands for is opened if that is allowed, and made if it is not there and that is allowed. It is made by
+// itself (O_EXCL): what has been made is counted, and what is there may be hidden under another name.
 Result<abi::CreateOut> PolicyFs::create_or_open(const fuse::Call& call, const abi::CreateIn& in, const fuse::Name& name,
                                                 const fuse::Creation& creation, bool atomic) {
   const std::shared_lock lock(names_mutex_);

@@ -36,7 +36,7 @@ inline constexpr std::uint32_t kSetidBits = S_ISUID | S_ISGID;
 
 struct PolicyOptions {
   PolicySource policy;
-  bool open_atomic = false;  // the file system below has it
+  bool open_atomic = false;  // the guest may ask for it
 };
 
 // Numbers of nodes from here on are none of the share: the application has given them to what it serves itself. Those

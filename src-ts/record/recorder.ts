@@ -7,7 +7,7 @@ import type { VirtioFsError } from '../errors.js';
 import { jsonLine } from '../observe/json-line.js';
 import { checkOutside } from '../observe/options.js';
 import type { ParsedOptions } from '../options.js';
-import { OPERATION_ROWS, opcodesOf, replyCodec, type ReplyCodec } from '../policy/handlers/codecs.js';
+import { HANDLED_OPERATIONS, opcodesOfHandlers, replyCodec, type ReplyCodec } from '../policy/handlers/codecs.js';
 import { errnoOf } from '../policy/handlers/fuse-error.js';
 import type {
   HandledOperation,
@@ -17,7 +17,7 @@ import type {
   Next,
   OperationReplies,
 } from '../policy/handlers/operations.js';
-import type { CompiledHandlers } from '../policy/handlers/sets.js';
+import { DEADLINE_MS_MAX, type CompiledHandlers } from '../policy/handlers/sets.js';
 import { RECORD_VERSION } from './format.js';
 import { answerOf } from './outcome.js';
 import { RecordFile } from './record-file.js';
@@ -29,9 +29,6 @@ export interface RecordFailedEvent {
   /** ERR_VIRTIOFS_SYSTEM: the disk is full or broken. ERR_VIRTIOFS_RECORD_OVERFLOW: it is too slow. */
   readonly error: VirtioFsError;
 }
-
-/** The longest that handlers may have a request: the recorder never lets one wait. */
-const DEADLINE_MS = 2 ** 31 - 1;
 
 type AnyRequest = HandlerRequest<HandledOperation>;
 
@@ -50,8 +47,7 @@ export class Recorder {
     const { file, data, waitingBytes, config } = options.record as NonNullable<ParsedOptions['record']>;
     this.#withData = data;
     this.#file = new RecordFile(file, waitingBytes, (error) => onFailed({ file, error }));
-    const operations = Object.keys(OPERATION_ROWS) as HandledOperation[];
-    this.#handlers = Object.fromEntries(operations.map((operation) => [operation, this.#handler(operation)]));
+    this.#handlers = Object.fromEntries(HANDLED_OPERATIONS.map((operation) => [operation, this.#handler(operation)]));
     const date = new Date().toISOString();
     this.#head = { virtioFsRecord: RECORD_VERSION, date, share: options.tag, data, config };
   }
@@ -67,8 +63,8 @@ export class Recorder {
 
   /** These handlers, with those of the recorder around them. */
   around({ sets, plan }: CompiledHandlers): CompiledHandlers {
-    const opcodes = (Object.keys(OPERATION_ROWS) as HandledOperation[]).flatMap(opcodesOf);
-    const own = { opcodes, everywhere: true, patterns: [], exactly: [], deadlineMs: DEADLINE_MS, verdict: 0 };
+    const opcodes = opcodesOfHandlers(this.#handlers);
+    const own = { opcodes, everywhere: true, patterns: [], exactly: [], deadlineMs: DEADLINE_MS_MAX, verdict: 0 };
     return { sets: [this.#handlers, ...sets], plan: { ...plan, sets: [own, ...plan.sets] } };
   }
 

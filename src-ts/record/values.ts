@@ -5,7 +5,7 @@
  */
 import { isUint8Array } from 'node:util/types';
 import { isPlainObject } from '../plain-object.js';
-import { OPERATION_ROWS, type ParametersCodec } from '../policy/handlers/codecs.js';
+import { HANDLED_OPERATIONS, OPERATION_ROWS, type ParametersCodec } from '../policy/handlers/codecs.js';
 import type { HandledOperation } from '../policy/handlers/operations.js';
 
 /** What JSON has. */
@@ -42,9 +42,7 @@ function patternOf(operation: HandledOperation): Values {
   return codec.decode(Buffer.alloc(codec.bytes + 2));
 }
 
-const PATTERNS = new Map(
-  (Object.keys(OPERATION_ROWS) as HandledOperation[]).map((operation) => [operation, patternOf(operation)] as const),
-);
+const PATTERNS = new Map(HANDLED_OPERATIONS.map((operation) => [operation, patternOf(operation)] as const));
 
 /** The parameters of a request, without what else handlers see of it. */
 export function parametersToJson(operation: HandledOperation, request: Values): JsonObject {

@@ -1,12 +1,10 @@
 /** Checks of what users give to faults, logs and matchers. All throw ERR_VIRTIOFS_OPTION_…. */
 import { didYouMean } from '../closest.js';
-import { VirtioFsError } from '../errors.js';
+import { VirtioFsError, invalidOption as invalid } from '../errors.js';
 import { isPlainObject } from '../plain-object.js';
 import { FuseError } from '../policy/handlers/fuse-error.js';
 
-export function invalid(detail: string): VirtioFsError {
-  return new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail });
-}
+export { invalid };
 
 /** An object with no other properties than these. */
 export function checkProperties(given: unknown, names: readonly string[]): void {

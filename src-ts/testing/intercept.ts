@@ -1,6 +1,6 @@
 /** Handlers that are the same for many operations, for faults and logs: their types are those of any operation. */
 import { didYouMean } from '../closest.js';
-import { OPERATION_ROWS } from '../policy/handlers/codecs.js';
+import { HANDLED_OPERATIONS } from '../policy/handlers/codecs.js';
 import type { HandledOperation, Handlers, RequestContext } from '../policy/handlers/operations.js';
 import { invalid, show } from './arguments.js';
 
@@ -12,39 +12,21 @@ export type AnyHandler = (request: AnyRequest, next: AnyNext) => Promise<object>
 /** One operation, several, or all. */
 export type Operations = HandledOperation | readonly HandledOperation[] | '*';
 
-const ALL = Object.keys(OPERATION_ROWS) as HandledOperation[];
-
 /** Throws ERR_VIRTIOFS_OPTION_INVALID. */
 export function parseOperations(given: unknown): readonly HandledOperation[] {
-  if (given === '*') return ALL;
+  if (given === '*') return HANDLED_OPERATIONS;
   const list: unknown[] = Array.isArray(given) ? given : [given];
   if (list.length === 0) throw invalid('no operation is named');
   for (const name of list) {
-    if (typeof name === 'string' && (ALL as string[]).includes(name)) continue;
-    const likely = typeof name === 'string' ? didYouMean(name, ALL) : '';
-    throw invalid(`${show(name)} is no operation${likely || `; there are ${ALL.join(', ')}, and '*' for all`}`);
+    if (typeof name === 'string' && (HANDLED_OPERATIONS as readonly string[]).includes(name)) continue;
+    const likely = typeof name === 'string' ? didYouMean(name, HANDLED_OPERATIONS) : '';
+    throw invalid(
+      `${show(name)} is no operation${likely || `; there are ${HANDLED_OPERATIONS.join(', ')}, and '*' for all`}`,
+    );
   }
   return list as HandledOperation[];
 }
 
 export function handlersOf(operations: readonly HandledOperation[], handler: AnyHandler): Handlers {
   return Object.fromEntries(operations.map((operation) => [operation, handler]));
-}
-
-const CONTEXT: readonly (keyof RequestContext<HandledOperation>)[] = [
-  'operation',
-  'path',
-  'newPath',
-  'uid',
-  'gid',
-  'pid',
-  'unique',
-  'nodeId',
-  'signal',
-  'data',
-];
-
-/** What the operation itself has been given. */
-export function parametersOf(request: AnyRequest): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(Object.entries(request).filter(([name]) => !(CONTEXT as string[]).includes(name)));
 }

@@ -7,7 +7,7 @@ import { fstatSync, lstatSync, unlinkSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { didYouMean } from '../closest.js';
-import { VirtioFsError, fromNative, native, type VirtioFsErrorCode } from '../errors.js';
+import { VirtioFsError, fromNative, invalidOption as invalid, native, type VirtioFsErrorCode } from '../errors.js';
 import { FsBackend } from '../fs-backend.js';
 import { loadBinding } from '../native/load.js';
 import type { NativeWatch } from '../native/binding.js';
@@ -313,8 +313,4 @@ function checkSocket(fd: unknown): void {
     throw new VirtioFsError('ERR_VIRTIOFS_SOCKET_INVALID', { detail: `descriptor ${fd as number}`, cause: error });
   }
   if (!isSocket) throw new VirtioFsError('ERR_VIRTIOFS_SOCKET_INVALID', { detail: `descriptor ${fd as number}` });
-}
-
-function invalid(detail: string): VirtioFsError {
-  return new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail });
 }

@@ -1,13 +1,14 @@
 /** What of an application's own is mounted where in a share: the option, and what becomes of it. */
 import { constants } from 'node:fs';
 import { FUSE_ROOT_ID } from '../fuse/abi.js';
-import { VirtioFsError } from '../errors.js';
+import { invalidOption as invalid } from '../errors.js';
 import { isPlainObject } from '../plain-object.js';
 import type { NativeHandlerPlan, NativeHandlerSet } from '../native/binding.js';
-import { opcodesOf } from '../policy/handlers/codecs.js';
-import type { HandledOperation, Handlers } from '../policy/handlers/operations.js';
+import { opcodesOfHandlers } from '../policy/handlers/codecs.js';
+import type { Handlers } from '../policy/handlers/operations.js';
+import { DEADLINE_MS_MAX } from '../policy/handlers/sets.js';
 import { Budget } from './budget.js';
-import { placeHandlers } from './places.js';
+import { parentOf, placeHandlers } from './places.js';
 import type { Mount, VirtualNode } from './node-table.js';
 import { ObjectFs } from './object-fs.js';
 import { VirtualDirectory, VirtualFile, VirtualSymlink } from './objects.js';
@@ -60,7 +61,6 @@ export type ParsedMounts = ReadonlyMap<string, ParsedMount>;
 
 const { S_IFDIR, S_IFREG } = constants;
 const DEADLINE_MS = 30_000;
-const DEADLINE_MS_MAX = 2 ** 31 - 1;
 const MOUNTS_MAX = 1024;
 const ETIMEDOUT = 110;
 const BYTES_MAX = 256 * 1024 * 1024;
@@ -184,14 +184,6 @@ export class MountedServer {
 export const MOUNT_SETS = 3;
 
 function nativeSet(handlers: Handlers, exactly: readonly string[], deadlineMs: number): NativeHandlerSet {
-  const opcodes = (Object.keys(handlers) as HandledOperation[]).flatMap(opcodesOf);
+  const opcodes = opcodesOfHandlers(handlers);
   return { opcodes, everywhere: false, patterns: [], exactly, deadlineMs, verdict: ETIMEDOUT };
-}
-
-export function parentOf(path: string): string {
-  return path.slice(0, Math.max(path.lastIndexOf('/'), 1));
-}
-
-function invalid(detail: string): VirtioFsError {
-  return new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail });
 }

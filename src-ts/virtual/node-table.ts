@@ -80,10 +80,6 @@ export class VirtualNodes {
   /** Begins anywhere: a guest that has outlived the process before this one must not find others by its numbers. */
   #last = FIRST_VIRTUAL_NODE + (BigInt(randomInt(2 ** 31)) << 24n);
 
-  get size(): number {
-    return this.#nodes.size;
-  }
-
   /** The root of a mount; it stays for ever. `id`: if it has one of the share's. */
   addRoot(mount: Mount, type: number, id = ++this.#last): VirtualNode {
     const root = new VirtualNode(id, mount, type, undefined, '');

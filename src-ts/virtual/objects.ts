@@ -1,8 +1,9 @@
 /** Files and directories that an application makes of its own objects, to be mounted (mounts.ts). */
 import { constants } from 'node:fs';
 import type { Writable } from 'node:stream';
-import { VirtioFsError } from '../errors.js';
+import { invalidOption as invalid } from '../errors.js';
 import { isPlainObject } from '../plain-object.js';
+import { isName } from './name.js';
 import type { VirtualStats } from './types.js';
 
 const { S_IFDIR, S_IFLNK, S_IFREG } = constants;
@@ -218,7 +219,7 @@ function entryOf(name: string, given: unknown, { writable = false }: { readonly 
 }
 
 function checkedName(name: string): string {
-  if (name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name)) return name;
+  if (isName(name)) return name;
   throw invalid(`${JSON.stringify(name)} is no name of a file`);
 }
 
@@ -238,8 +239,4 @@ function checkedSource(given: unknown): VirtualFileSource {
   }
   if (!Number.isSafeInteger(size) || (size as number) < 0) throw invalid('"size" of a virtual file is no length');
   return given;
-}
-
-function invalid(detail: string): VirtioFsError {
-  return new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail });
 }

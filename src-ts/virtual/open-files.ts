@@ -29,10 +29,6 @@ class Handles<T> {
   readonly #open = new Map<bigint, T>();
   #last = 0n;
 
-  get size(): number {
-    return this.#open.size;
-  }
-
   has(fh: bigint): boolean {
     return this.#open.has(fh);
   }
@@ -78,10 +74,6 @@ class Handles<T> {
 export class OpenFiles {
   readonly files = new Handles<OpenFile>();
   readonly directories = new Handles<OpenDirectory>();
-
-  get size(): number {
-    return this.files.size + this.directories.size;
-  }
 
   /** Of a node: a guest that names another with the handle is told that there is none. */
   file(fh: bigint, node: VirtualNode): OpenFile {

@@ -19,6 +19,11 @@ interface PlaceHandlers {
   readonly sessionEnded: () => void;
 }
 
+/** The directory of a place. */
+export function parentOf(path: string): string {
+  return path.slice(0, Math.max(path.lastIndexOf('/'), 1));
+}
+
 /** `roots`: by their paths. */
 export function placeHandlers(server: VirtualServer, roots: ReadonlyMap<string, VirtualNode>): PlaceHandlers {
   const refuse = (errno: string) => (): never => {
@@ -27,12 +32,9 @@ export function placeHandlers(server: VirtualServer, roots: ReadonlyMap<string, 
   const listings = new Listings(server, roots);
   return {
     naming: {
-      lookup: async ({ path }, next) => {
+      lookup: ({ path }, next) => {
         const root = roots.get(path);
-        if (root === undefined) return next();
-        const stats = await root.mount.fs.lstat(root.path);
-        root.lookups += 1n;
-        return server.tell(root, stats);
+        return root === undefined ? next() : server.tellAgain(root);
       },
       symlink: refuse('EEXIST'),
       mknod: refuse('EEXIST'),
@@ -81,9 +83,8 @@ class Listings {
   constructor(server: VirtualServer, roots: ReadonlyMap<string, VirtualNode>) {
     this.#server = server;
     for (const [path, node] of roots) {
-      const end = path.lastIndexOf('/');
-      const directory = path.slice(0, Math.max(end, 1));
-      const place = { name: encodeText(path.slice(end + 1)), node };
+      const directory = parentOf(path);
+      const place = { name: encodeText(path.slice(path.lastIndexOf('/') + 1)), node };
       this.#places.set(directory, [...(this.#places.get(directory) ?? []), place]);
     }
   }
@@ -149,9 +150,7 @@ class Listings {
     if (!plus) return plain;
     const listed: DirectoryPlusEntry = { ...plain, entry: NO_ENTRY };
     try {
-      const stats = await node.mount.fs.lstat(node.path);
-      node.lookups += 1n;
-      return { ...listed, entry: this.#server.tell(node, stats) } as DirectoryEntry;
+      return { ...listed, entry: await this.#server.tellAgain(node) } as DirectoryEntry;
     } catch {
       // What is mounted here is broken, and not what is beside it.
       return listed;

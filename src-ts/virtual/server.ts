@@ -12,6 +12,7 @@ import type { HandlerRequest } from '../policy/handlers/operations.js';
 import { ownReply, takeBackOf } from '../policy/handlers/own-replies.js';
 import { attrReply, entryOf, statxReply } from './attributes.js';
 import { changeAttributes } from './change-attributes.js';
+import { isName } from './name.js';
 import { NO_ENTRY, Room, UNKNOWN_INO, direntType } from './listing.js';
 import { VirtualNodes, type VirtualNode } from './node-table.js';
 import { offered } from './offered.js';
@@ -49,24 +50,28 @@ export class VirtualServer {
     this.open.closeAll();
   }
 
-  /** What the guest is told of a node that it gets to know, or knows already. */
-  tell(node: VirtualNode, stats: VirtualStats): Entry {
+  /** What the guest is told of a node that it knows, or could. */
+  async tellAgain(node: VirtualNode): Promise<Entry> {
+    const stats = await node.mount.fs.lstat(node.path);
+    node.lookups += 1n;
+    return this.#told(node, stats);
+  }
+
+  /** Once it is counted as known. */
+  #told(node: VirtualNode, stats: VirtualStats): Entry {
     return ownReply(entryOf(node, stats), () => this.nodes.forget(node.id, 1n));
   }
 
   async entry(parent: VirtualNode, name: string): Promise<Entry> {
     const stats = await parent.mount.fs.lstat(parent.pathOf(name));
-    return this.tell(this.nodes.tell(parent, name, Number(stats.mode)), stats);
+    return this.#told(this.nodes.tell(parent, name, Number(stats.mode)), stats);
   }
 
   async lookup({ nodeId, name }: Request<'lookup'>): Reply<'lookup'> {
     const parent = this.#directory(nodeId);
     // Of guests that export the share; never above the root of the mount.
     if (name === '.' || name === '..') {
-      const node = name === '.' ? parent : (parent.parent ?? parent);
-      const stats = await node.mount.fs.lstat(node.path);
-      node.lookups += 1n;
-      return this.tell(node, stats);
+      return this.tellAgain(name === '.' ? parent : (parent.parent ?? parent));
     }
     return this.entry(parent, checkedName(name));
   }
@@ -304,7 +309,7 @@ export class VirtualServer {
   async #listed(directory: OpenDirectory, offset: bigint): Promise<Iterable<[string, bigint]>> {
     if (offset === 0n || directory.names === undefined) {
       const { node } = directory;
-      const names = (await node.mount.fs.readdir(node.path)).filter((name): name is string => isName(name));
+      const names = (await node.mount.fs.readdir(node.path)).filter(isName);
       directory.names = ['.', '..', ...names];
     }
     return namesFrom(directory.names, offset);
@@ -368,11 +373,6 @@ function* namesFrom(names: readonly string[], offset: bigint): Generator<[string
 function dots(node: VirtualNode, name: string): VirtualNode | undefined {
   if (name === '.') return node;
   return name === '..' ? (node.parent ?? node) : undefined;
-}
-
-/** A name as it may be in a listing, and be looked up then. */
-function isName(name: unknown): boolean {
-  return typeof name === 'string' && name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name);
 }
 
 /** What a guest sends as a name is a single component, or refused. */

@@ -7,7 +7,7 @@ import type { HandledOperation, PolicyObject, RequestContext } from 'virtio-fs';
 import { FUSE_ROOT_ID, OPCODES } from 'virtio-fs/testing';
 import { expectErrno, outcomeOf } from './support/compare.js';
 import { conformance, type Harness } from './support/harness.js';
-import { ownParameters } from './support/transparent.js';
+import { policyCodecs } from '../ts/support/internal.js';
 
 const { O_CREAT, O_RDONLY, O_RDWR } = fs.constants;
 
@@ -356,9 +356,12 @@ conformance(
       const { guest } = start();
       let abort = (_reason: unknown): void => undefined;
       const aborted = new Promise((resolve) => (abort = resolve));
+      let ask = (): void => undefined;
+      const asked = new Promise<void>((resolve) => (ask = resolve));
       on({
         mkdir: ({ signal }) =>
           new Promise((_resolve, reject) => {
+            ask();
             signal.addEventListener('abort', () => {
               abort(signal.reason);
               reject(signal.reason as Error);
@@ -368,7 +371,7 @@ conformance(
       const unique = guest.engine.takeUnique();
       const body = [Buffer.alloc(8), Buffer.from('dir\0')];
       const waiting = guest.request(OPCODES.MKDIR, { unique, body });
-      await guest.fs.stat('/');
+      await asked;
       await guest.fuse.interrupt(unique);
       expect((await waiting).error).toBe(-4);
       expect(((await aborted) as FuseError).code).toBe('EINTR');
@@ -398,7 +401,7 @@ conformance(
       const { guest } = start();
       const all: Record<string, unknown> = {};
       const note = <R>(request: Context, next: () => Promise<R>): Promise<R> => {
-        all[request.operation] = Object.keys(ownParameters(request)).sort();
+        all[request.operation] = Object.keys(policyCodecs.ownParameters(request)).sort();
         return next();
       };
       const names = ['setattr', 'symlink', 'mknod', 'rmdir', 'setxattr', 'getxattr', 'listxattr', 'removexattr'];

@@ -4,7 +4,13 @@ import * as encode from '../../fuse/encode.js';
 import * as structs from '../../fuse/structs.js';
 import { StructWriter } from '../../fuse/structs.js';
 import { decodeText, encodeText } from '../../fuse/text.js';
-import type { HandledOperation, OperationParameters, OperationReplies } from './operations.js';
+import type {
+  HandledOperation,
+  Handlers,
+  OperationParameters,
+  OperationReplies,
+  RequestContext,
+} from './operations.js';
 
 /** What is sent: fields of a structure, then texts with a NUL behind each, then perhaps bytes. */
 export interface ParametersCodec<P> {
@@ -340,14 +346,41 @@ export const OPERATION_ROWS: { readonly [O in HandledOperation]: OperationRow<O>
   ]),
 };
 
+export const HANDLED_OPERATIONS = Object.keys(OPERATION_ROWS) as readonly HandledOperation[];
+
 const BY_OPCODE = new Map<number, HandledOperation>(
-  (Object.keys(OPERATION_ROWS) as HandledOperation[]).flatMap((operation) =>
+  HANDLED_OPERATIONS.flatMap((operation) =>
     opcodesOf(operation).map((opcode): [number, HandledOperation] => [opcode, operation]),
   ),
 );
 
 export function opcodesOf(operation: HandledOperation): number[] {
   return [...OPERATION_ROWS[operation].parameters.keys()];
+}
+
+/** Of all operations for which there is a handler. */
+export function opcodesOfHandlers(handlers: Handlers): number[] {
+  return (Object.keys(handlers) as HandledOperation[]).flatMap(opcodesOf);
+}
+
+/** What a request has besides the parameters of its operation; a new one must be here, says the compiler. */
+const CONTEXT: Readonly<Record<keyof RequestContext<HandledOperation>, true>> = {
+  operation: true,
+  path: true,
+  newPath: true,
+  uid: true,
+  gid: true,
+  pid: true,
+  unique: true,
+  nodeId: true,
+  initFlags: true,
+  signal: true,
+  data: true,
+};
+
+/** The parameters of the operation alone, all that are on the wire. */
+export function ownParameters(request: RequestContext<HandledOperation>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(request).filter(([name]) => !Object.hasOwn(CONTEXT, name)));
 }
 
 /** Undefined: no operation that handlers can be asked about. */

@@ -37,7 +37,6 @@ export class InterceptedRequest {
   #below: AnyReply | undefined;
   /** What a virtual file system has answered: the numbers in it are good, and it may have to be taken back. */
   #own: AnyReply | undefined;
-  #ownNumbers: readonly bigint[] = [];
 
   /** Throws a RangeError: the request is malformed. */
   constructor(native: NativeHandlers, event: NativeInterceptedRequest, sets: readonly Handlers[]) {
@@ -144,10 +143,7 @@ export class InterceptedRequest {
     };
     const answer: unknown = await handler(this.#requestFor(parameters, data), next);
     if (typeof answer === 'object' && answer !== null) {
-      if (takeBackOf(answer) !== undefined) {
-        this.#own = answer;
-        this.#ownNumbers = this.#replies.numbers?.(answer) ?? [];
-      }
+      if (takeBackOf(answer) !== undefined) this.#own = answer;
       return answer;
     }
     if (below !== undefined && answer === undefined) return below;
@@ -204,7 +200,8 @@ export class InterceptedRequest {
 
   #encode(reply: AnyReply): Buffer {
     const numbers = this.#replies.numbers?.(reply);
-    const own = this.#below === undefined ? this.#ownNumbers : (this.#replies.numbers?.(this.#below) ?? []);
+    const given = this.#below ?? this.#own;
+    const own = given === undefined ? [] : (this.#replies.numbers?.(given) ?? []);
     if (numbers?.some((number, index) => number !== own[index]) === true) {
       throw new TypeError(
         `"${this.operation}" is answered with the number of a node or handle that next() has not given`,

@@ -5,9 +5,9 @@ import { isPlainObject } from '../../plain-object.js';
 import { parsePaths } from '../patterns.js';
 import { PolicyProblem, type Place } from '../problem.js';
 import type { Paths } from '../rules.js';
-import { OPERATION_ROWS, opcodesOf } from './codecs.js';
+import { HANDLED_OPERATIONS, opcodesOfHandlers } from './codecs.js';
 import { FuseError } from './fuse-error.js';
-import type { HandledOperation, Handlers } from './operations.js';
+import type { Handlers } from './operations.js';
 
 export interface HandlerOptions {
   /** Which paths they concern; default: all. Patterns as in rules. */
@@ -36,7 +36,8 @@ export function handlers(on: Handlers, options: HandlerOptions = {}): HandlerSet
 
 export const SETS_MAX = 32;
 const DEADLINE_MS = 10_000;
-const DEADLINE_MS_MAX = 2 ** 31 - 1;
+/** The longest that a clock of handlers goes, and a timer of Node's. */
+export const DEADLINE_MS_MAX = 2 ** 31 - 1;
 const PROPERTIES = ['handlers', 'paths', 'deadlineMs', 'onDeadline'];
 
 export interface CompiledHandlers {
@@ -68,7 +69,7 @@ function compileSet(given: unknown, place: Place, named: boolean): { on: Handler
   return {
     on,
     native: {
-      opcodes: (Object.keys(on) as HandledOperation[]).flatMap(opcodesOf),
+      opcodes: opcodesOfHandlers(on),
       ...(paths === undefined ? { everywhere: true, patterns: [] } : parsePaths(paths, [...place, 'paths'])),
       exactly: [],
       deadlineMs: deadlineOf(given['deadlineMs'], [...place, 'deadlineMs']),
@@ -79,7 +80,7 @@ function compileSet(given: unknown, place: Place, named: boolean): { on: Handler
 
 function checkHandlers(given: unknown, place: Place): Handlers {
   if (!isPlainObject(given)) throw new PolicyProblem(place, 'it is no object with a function for each operation');
-  const known = Object.keys(OPERATION_ROWS);
+  const known: readonly string[] = HANDLED_OPERATIONS;
   const entries = Object.entries(given).filter(([, handler]) => handler !== undefined);
   for (const [name, handler] of entries) {
     if (!known.includes(name)) {

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FuseError } from '../../policy/handlers/fuse-error.js';
-import { handlers, type HandlerSet } from '../../policy/handlers/sets.js';
+import { DEADLINE_MS_MAX, handlers, type HandlerSet } from '../../policy/handlers/sets.js';
 import type { HandledOperation } from '../../policy/handlers/operations.js';
 import type { Paths } from '../../policy/rules.js';
 import { checkBoolean, checkErrno, checkInteger, checkOneOf, checkProperties, invalid, show } from '../arguments.js';
@@ -84,8 +84,6 @@ export interface CrashOnOptions extends FaultOptions, CrashOptions {
 
 const FAULTS_OPTIONS: readonly (keyof FaultsOptions)[] = ['seed', 'operations', 'paths', 'sharedDir', 'logEntries'];
 const SEED_MAX = 2 ** 32 - 1;
-/** The longest that handlers can have: faults hold what they hold until the test says otherwise. */
-const TIME_MS_MAX = 2 ** 31 - 1;
 
 /**
  * Faults, made one by one while the backend runs. A request meets them in the order in which they were made; what one
@@ -120,7 +118,8 @@ export class Faults {
     });
     const asked = new Set([...this.#operations, ...(sharedDir === undefined ? [] : TRACKED_OPERATIONS)]);
     const on = handlersOf([...asked], (request, next) => this.#handle(request, next));
-    this.handlers = handlers(on, { deadlineMs: TIME_MS_MAX, ...(paths === undefined ? {} : { paths }) });
+    // Faults hold what they hold until the test says otherwise.
+    this.handlers = handlers(on, { deadlineMs: DEADLINE_MS_MAX, ...(paths === undefined ? {} : { paths }) });
   }
 
   /** Whether the share is cut off by a crash. */
@@ -141,7 +140,7 @@ export class Faults {
     checkOptions(options, ['ms', 'until']);
     const { ms, until } = options;
     if ((ms === undefined) === (until === undefined)) throw invalid('of "ms" and "until" one must be given');
-    if (ms !== undefined) checkInteger('ms', ms, 0, TIME_MS_MAX);
+    if (ms !== undefined) checkInteger('ms', ms, 0, DEADLINE_MS_MAX);
     const given = Promise.resolve(until);
     // It may fail before there is a request that waits for it.
     given.catch(() => undefined);

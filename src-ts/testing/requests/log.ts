@@ -2,11 +2,12 @@
 import { constants } from 'node:os';
 import { errnoName } from '../../errno.js';
 import { errnoOf } from '../../policy/handlers/fuse-error.js';
-import { handlers, type HandlerSet } from '../../policy/handlers/sets.js';
+import { DEADLINE_MS_MAX, handlers, type HandlerSet } from '../../policy/handlers/sets.js';
 import type { HandledOperation, OperationReplies } from '../../policy/handlers/operations.js';
 import type { Paths } from '../../policy/rules.js';
 import { checkInteger, checkProperties, show } from '../arguments.js';
-import { handlersOf, parametersOf, parseOperations, type AnyRequest, type Operations } from '../intercept.js';
+import { ownParameters } from '../../policy/handlers/codecs.js';
+import { handlersOf, parseOperations, type AnyRequest, type Operations } from '../intercept.js';
 import { Criteria, type RequestCriteria } from './criteria.js';
 
 /** One request. */
@@ -41,8 +42,6 @@ export interface RequestLogOptions {
 
 const OPTIONS: readonly (keyof RequestLogOptions)[] = ['operations', 'paths', 'maxEntries'];
 const ENTRIES_MAX_DEFAULT = 100_000;
-/** Handlers below have deadlines of their own. */
-const TIME_MS_MAX = 2 ** 31 - 1;
 
 type Entry = { -readonly [K in keyof LoggedRequest]: LoggedRequest[K] };
 
@@ -65,7 +64,8 @@ export class RequestLog implements Iterable<LoggedRequest> {
     const { operations = '*', paths, maxEntries = ENTRIES_MAX_DEFAULT } = options;
     this.#maxEntries = checkInteger('maxEntries', maxEntries, 1);
     const on = handlersOf(parseOperations(operations), (request, next) => this.record(request, next));
-    this.handlers = handlers(on, { deadlineMs: TIME_MS_MAX, ...(paths === undefined ? {} : { paths }) });
+    // Handlers below have deadlines of their own.
+    this.handlers = handlers(on, { deadlineMs: DEADLINE_MS_MAX, ...(paths === undefined ? {} : { paths }) });
   }
 
   /** What is kept, in the order in which it was asked. */
@@ -123,7 +123,7 @@ export class RequestLog implements Iterable<LoggedRequest> {
 
   #begin(request: AnyRequest): Entry {
     const { operation, path, newPath, uid, gid, pid } = request;
-    const parameters = parametersOf(request);
+    const parameters = ownParameters(request);
     const outcome = { result: 'pending', bytes: undefined, asked: this.#place++, answered: undefined };
     const entry: Entry = { operation, path, newPath, uid, gid, pid, parameters, ...outcome };
     if (this.#entries.size === this.#maxEntries) {
