@@ -86,13 +86,13 @@ class PlusSink final : public DirectoryPlusSink, public Packer<abi::Direntplus> 
   }
 };
 
-template <typename Sink, typename Method>
-Progress list(Server& server, Request& request, bool may_wait, Method method) {
+template <typename Sink, auto Method>
+Progress list(Server& server, Request& request, bool may_wait) {
   with_parameters(request, static_cast<std::tuple<abi::ReadIn>*>(nullptr), [&](const abi::ReadIn& in) {
     GuestWriter room = request.room();
-    if (!room.limit_to(std::min(in.size, room.remaining()))) return request.finish_error(Errno(EINVAL));
+    VFS_ASSERT(room.limit_to(std::min(in.size, room.remaining())));
     Sink sink(room);
-    const Status status = (server.file_system().*method)(server.call_of(request, may_wait), in, sink);
+    const Status status = (server.file_system().*Method)(server.call_of(request, may_wait), in, sink);
     const auto listed = sink.finish();
     if (!listed.ok()) return request.finish_dropped();
     // What was listed before an error is an answer; the error comes again when the guest asks on from there.
@@ -105,11 +105,11 @@ Progress list(Server& server, Request& request, bool may_wait, Method method) {
 }  // namespace
 
 Progress handle_readdir(Server& server, Request& request, bool may_wait) {
-  return list<PlainSink>(server, request, may_wait, &FileSystem::readdir);
+  return list<PlainSink, &FileSystem::readdir>(server, request, may_wait);
 }
 
 Progress handle_readdirplus(Server& server, Request& request, bool may_wait) {
-  return list<PlusSink>(server, request, may_wait, &FileSystem::readdirplus);
+  return list<PlusSink, &FileSystem::readdirplus>(server, request, may_wait);
 }
 
 }  // namespace vfs::fuse

@@ -105,12 +105,8 @@ Progress handle_write(Server& server, Request& request, bool may_wait) {
     GuestReader data = request.data();
     if (in.size > server.write_bytes_max() || !data.limit_to(in.size)) return request.finish_error(Errno(EINVAL));
     const auto out = server.file_system().write(server.call_of(request, may_wait), in, data);
-    if (!out.ok() && out.error() == kWouldWait) {
-      progress = Progress::kWouldWait;
-      return;
-    }
     if (out.ok()) request.set_moved_bytes(out.value().size);
-    detail::answer(request, out);
+    progress = detail::answer_or_wait(request, out);
   });
   return progress;
 }

@@ -85,6 +85,22 @@ void answer(Request& request, const Result<Reply>& result) {
   request.finish_error(result.error());
 }
 
+// The same for operations that may be tried again where they may wait: kWouldWait is their own word then.
+template <typename Reply>
+Progress answer_or_wait(Request& request, const Result<Reply>& result) {
+  const Wait wait = request.row()->wait;
+  if (!result.ok() && result.error() == kWouldWait && (wait == Wait::kPark || wait == Wait::kTryFirst)) {
+    return Progress::kWouldWait;
+  }
+  answer(request, result);
+  return Progress::kDone;
+}
+
+template <typename Part>
+void keep_first_error(Errno& first, const Result<Part>& part) {
+  if (first == Errno(0) && !part.ok()) first = part.error();
+}
+
 }  // namespace detail
 
 // Decodes the parameters of a signature and calls `use` with them, or answers with the decoder's error.
@@ -94,8 +110,7 @@ void with_parameters(Request& request, std::tuple<In...>*, Use use) {
   // Braces: the order of evaluation is the order of the wire.
   std::tuple<Result<In>...> parts{detail::Decode<In>::from(decoder)...};
   Errno bad(0);
-  std::apply([&](const auto&... part) { ((bad == Errno(0) && !part.ok() ? void(bad = part.error()) : void()), ...); },
-             parts);
+  std::apply([&](const auto&... part) { (detail::keep_first_error(bad, part), ...); }, parts);
   if (bad != Errno(0)) return request.finish_error(bad);
   std::apply([&](const auto&... part) { use(part.value()...); }, parts);
 }
@@ -106,12 +121,7 @@ Progress invoke(Server& server, Request& request, bool may_wait) {
   Progress progress = Progress::kDone;
   with_parameters(request, static_cast<typename Shape::Parameters*>(nullptr), [&](const auto&... in) {
     const auto result = (server.file_system().*Method)(server.call_of(request, may_wait), in...);
-    const Wait wait = request.row()->wait;
-    if (!result.ok() && result.error() == kWouldWait && (wait == Wait::kPark || wait == Wait::kTryFirst)) {
-      progress = Progress::kWouldWait;
-      return;
-    }
-    detail::answer(request, result);
+    progress = detail::answer_or_wait(request, result);
   });
   return progress;
 }

@@ -58,7 +58,7 @@ Status Request::take_body(std::size_t limit, bool has_bulk_data, std::size_t fix
   // Extensions follow the parameters (7.38). Behind bulk data there are none that mean anything.
   const std::uint32_t extensions = std::uint32_t{header_.total_extlen} * 8;
   if (extensions > length) return Errno(EINVAL);
-  if (has_bulk_data && !chain_.reader.limit_to(length - extensions)) return Errno(EINVAL);
+  if (has_bulk_data) VFS_ASSERT(chain_.reader.limit_to(length - extensions));
   extension_bytes_ = has_bulk_data ? 0 : extensions;
   const std::uint32_t remaining = chain_.reader.remaining();
   const std::size_t wanted = has_bulk_data ? std::min<std::size_t>(fixed_bytes, remaining) : remaining;

@@ -98,6 +98,27 @@ TEST(Creation, sizes_that_lie_are_einval) {
   for (const Extensions& each : bad) EXPECT_FALSE(each.parse().ok()) << (&each - bad);
 }
 
+TEST(Creation, names_and_values_as_long_as_linux_has_them_and_no_longer) {
+  const auto one = [](std::size_t name_bytes, std::size_t value_bytes) {
+    Extensions context;
+    context.context(std::string(name_bytes, 'n'), std::string(value_bytes, 'v'));
+    Extensions all;
+    all.word(static_cast<std::uint32_t>(8 + context.bytes().size())).word(1).raw(context.bytes());
+    return all;
+  };
+  EXPECT_TRUE(one(255, 65536).parse().ok());
+  EXPECT_FALSE(one(256, 1).parse().ok());
+  EXPECT_FALSE(one(1, 65537).parse().ok());
+}
+
+TEST(Creation, thirty_two_groups_and_no_more) {
+  for (const std::uint32_t count : {32U, 33U}) {
+    Extensions groups;
+    groups.word(12 + count * 4).word(32).word(count).zeroes(std::size_t{count} * 4);
+    EXPECT_EQ(groups.parse().ok(), count == 32) << count;
+  }
+}
+
 TEST(Creation, every_prefix_and_every_flipped_byte_is_survived) {
   Extensions whole;
   whole.word(40).word(1).context("security.selinux", "a:b:c").word(16).word(32).word(1).word(1234);

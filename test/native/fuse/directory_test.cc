@@ -171,7 +171,9 @@ TEST_F(Listing, offset_and_handle_reach_the_method) {
 
 TEST_F(Listing, error_before_the_first_entry_is_the_answer) {
   fs_.on_readdir = [](const abi::ReadIn&, DirectorySink&) -> Status { return Errno(ENOTDIR); };
+  fs_.on_readdirplus = [](const abi::ReadIn&, DirectoryPlusSink&) -> Status { return Errno(ENOTDIR); };
   EXPECT_EQ(client_.call(list_request(Opcode::kReaddir, 4000)).error(), ENOTDIR);
+  EXPECT_EQ(client_.call(list_request(Opcode::kReaddirplus, 4000)).error(), ENOTDIR);
 }
 
 TEST_F(Listing, error_after_the_first_entry_keeps_what_was_listed) {
@@ -179,9 +181,21 @@ TEST_F(Listing, error_after_the_first_entry_keeps_what_was_listed) {
     sink.add(1, 1, 4, "first");
     return Errno(EIO);
   };
-  const FuseReply reply = client_.call(list_request(Opcode::kReaddir, 4000));
-  EXPECT_EQ(reply.error(), 0);
-  EXPECT_EQ(parse(reply, false).size(), 1U);
+  fs_.on_readdirplus = [](const abi::ReadIn&, DirectoryPlusSink& sink) -> Status {
+    sink.add(abi::EntryOut{}, 1, 1, 4, "first");
+    return Errno(EIO);
+  };
+  for (const Opcode opcode : {Opcode::kReaddir, Opcode::kReaddirplus}) {
+    const FuseReply reply = client_.call(list_request(opcode, 4000));
+    EXPECT_EQ(reply.error(), 0);
+    EXPECT_EQ(parse(reply, opcode == Opcode::kReaddirplus).size(), 1U);
+  }
+}
+
+TEST_F(Listing, more_than_a_block_is_one_list) {
+  list(std::vector<std::string>(500, "name"));
+  EXPECT_EQ(parse(client_.call(list_request(Opcode::kReaddir, 0xffffffff), 16 + 16000), false).size(), 500U);
+  EXPECT_EQ(parse(client_.call(list_request(Opcode::kReaddirplus, 0xffffffff), 16 + 80000), true).size(), 500U);
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 // Sessions: INIT of every version, what goes before it and what comes after it.
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <vector>
+
 #include "fuse/server.h"
 #include "support/fake_file_system.h"
 #include "support/fuse_client.h"
@@ -151,6 +154,15 @@ TEST_F(Session, requests_before_init_are_eio_and_reach_nobody) {
 
 TEST_F(Session, unknown_opcode_before_init_is_enosys) { EXPECT_EQ(client_.call(FuseRequest(4000)).error(), ENOSYS); }
 
+TEST_F(Session, operation_of_a_newer_minor_than_was_agreed_is_enosys) {
+  const auto syncfs = FuseRequest(Opcode::kSyncfs).with(abi::SyncfsIn{});
+  init(init_request(33));
+  EXPECT_EQ(client_.call(syncfs).error(), ENOSYS);
+  EXPECT_EQ(fs_.count("syncfs"), 0U);
+  init(init_request(34));
+  EXPECT_EQ(client_.call(syncfs).error(), 0);
+}
+
 TEST_F(Session, requests_after_destroy_are_eio) {
   client_.begin_session();
   EXPECT_EQ(client_.call(FuseRequest(Opcode::kDestroy)).error(), 0);
@@ -183,6 +195,34 @@ TEST_F(Session, init_that_the_file_system_refuses_begins_nothing) {
   };
   EXPECT_EQ(client_.call(init_request()).error(), EIO);
   EXPECT_EQ(client_.call(getattr_request()).error(), EIO);
+}
+
+TEST_F(Session, resumed_on_the_terms_that_init_settled) {
+  fs_.kept = SessionTerms{31, 32 * 4096, flag::kBigWrites | flag::kParallelDirops, flag::kBigWrites, flag::kBigWrites};
+  server_.resume_session();
+  EXPECT_EQ(client_.call(getattr_request()).error(), 0);
+  EXPECT_EQ(fs_.last().call.session, 1U);
+  EXPECT_EQ(fs_.last().call.negotiated.minor, 31U);
+  EXPECT_EQ(fs_.last().call.negotiated.flags, flag::kBigWrites);
+  EXPECT_EQ(server_.write_bytes_max(), 32U * 4096);
+}
+
+TEST_F(Session, terms_that_this_server_would_not_settle_are_not_resumed) {
+  const SessionTerms good{31, 32 * 4096, flag::kBigWrites, flag::kBigWrites, flag::kBigWrites};
+  std::vector<SessionTerms> bad(5, good);
+  bad[0].minor = 26;
+  bad[1].minor = abi::kKernelMinorVersion + 1;
+  bad[2].flags = 0;
+  bad[3].flags |= flag::kParallelDirops;
+  bad[4].write_bytes_max += 4096;
+  for (const SessionTerms& terms : bad) {
+    fs_.kept = terms;
+    server_.resume_session();
+    EXPECT_EQ(client_.call(getattr_request()).error(), EIO) << &terms - bad.data();
+  }
+  fs_.kept = std::nullopt;
+  server_.resume_session();
+  EXPECT_EQ(client_.call(getattr_request()).error(), EIO) << "there is nothing to go on with";
 }
 
 TEST_F(Session, init_cut_short_is_einval) {

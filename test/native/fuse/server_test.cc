@@ -257,6 +257,14 @@ TEST_F(FuseServer, would_wait_of_a_method_that_may_wait_anyway_is_eio) {
   EXPECT_EQ(client_.call(getattr_request()).error(), EIO);
 }
 
+TEST_F(FuseServer, lock_that_is_waited_for_no_more_is_told_to_the_file_system) {
+  fs_.before = [](const Recorded&) -> Status { return kWouldWait; };
+  FuseRequest request(Opcode::kSetlkw);
+  EXPECT_EQ(client_.call(request.unique(808).with(abi::LkIn{})).error(), EAGAIN);
+  EXPECT_EQ(fs_.last().method, "stops_waiting");
+  EXPECT_EQ(fs_.last().as<std::uint64_t>(), 808U);
+}
+
 FuseRequest write_request(std::uint32_t size, std::string_view data) {
   return FuseRequest(Opcode::kWrite).with(abi::WriteIn{3, 0, size, 0, 0, 0, 0}).text(data);
 }
@@ -271,6 +279,19 @@ TEST_F(FuseServer, write_hands_over_exactly_its_size) {
   };
   EXPECT_EQ(client_.call(write_request(4, "datamore")).as<abi::WriteOut>().size, 4U);
   EXPECT_EQ(seen, "data");
+  EXPECT_EQ(client_.counters().bytes_written, 4U);
+}
+
+TEST_F(FuseServer, write_tries_without_waiting_first) {
+  std::vector<bool> may_wait;
+  fs_.on_write = [&](const Call& call, const abi::WriteIn& in, GuestReader& from) -> Result<std::uint32_t> {
+    may_wait.push_back(call.may_wait);
+    EXPECT_EQ(from.remaining(), 4U) << "the second attempt begins where the first one did";
+    if (!call.may_wait) return kWouldWait;
+    return in.size;
+  };
+  EXPECT_EQ(client_.call(write_request(4, "data")).as<abi::WriteOut>().size, 4U);
+  EXPECT_EQ(may_wait, (std::vector<bool>{false, true}));
   EXPECT_EQ(client_.counters().bytes_written, 4U);
 }
 

@@ -89,6 +89,22 @@ TEST_F(SizedHandlers, setxattr_has_the_longer_structure_where_that_was_agreed) {
   EXPECT_EQ(fs_.last().names, (std::vector<std::string>{"user.n", "value"}));
 }
 
+TEST_F(SizedHandlers, setxattr_and_ioctl_that_are_cut_short_are_einval) {
+  const auto cut = [this](Opcode opcode, std::size_t structure_bytes) {
+    return client_.call(FuseRequest(opcode).text(std::string(structure_bytes - 1, '\0'))).error();
+  };
+  fs_.forget_calls();
+  EXPECT_EQ(cut(Opcode::kSetxattr, sizeof(abi::SetxattrInCompat)), EINVAL);
+  EXPECT_EQ(cut(Opcode::kIoctl, sizeof(abi::IoctlIn)), EINVAL);
+  FuseRequest open_end(Opcode::kSetxattr);
+  EXPECT_EQ(client_.call(open_end.with(abi::SetxattrInCompat{0, 0}).text("user.n")).error(), EINVAL);
+  EXPECT_TRUE(fs_.calls().empty());
+  client_.begin_session(static_cast<std::uint32_t>(abi::init_flag::kSetxattrExt));
+  fs_.forget_calls();
+  EXPECT_EQ(cut(Opcode::kSetxattr, sizeof(abi::SetxattrIn)), EINVAL);
+  EXPECT_TRUE(fs_.calls().empty());
+}
+
 TEST_F(SizedHandlers, a_long_request_leaves_no_memory_behind_and_the_next_one_works) {
   EXPECT_EQ(client_.call(set(65536, std::string(65536, 'v'))).error(), 0);
   EXPECT_EQ(client_.call(set(1, "v")).error(), 0);

@@ -306,6 +306,26 @@ TEST_F(GuestIo, write_error_is_passed_on_and_moves_nothing) {
   EXPECT_EQ(from.remaining(), 3U);
 }
 
+TEST_F(GuestIo, short_write_is_the_answer) {
+  const Pipe pipe;
+  ASSERT_EQ(::fcntl(pipe.in.get(), F_SETFL, O_NONBLOCK), 0);
+  const int capacity = ::fcntl(pipe.in.get(), F_SETPIPE_SZ, 4096);
+  ASSERT_GT(capacity, 0);
+  const auto room = static_cast<std::uint32_t>(capacity);
+  range(0x100000, room + 100);
+  GuestReader from = reader();
+  EXPECT_EQ(from.write_to_file(pipe.in.get(), -1, room + 100, 0).value(), room);
+  EXPECT_EQ(from.remaining(), 100U);
+}
+
+TEST_F(GuestIo, nothing_is_copied_from_and_to_nowhere) {
+  fill(0x1000, "abc");
+  const GuestBytes window = memory_->window({GuestAddress{0x1000}, 3}).value();
+  window.copy_in(3, {});
+  window.copy_out(3, {});
+  EXPECT_EQ(seen(0x1000, 4), std::string("abc\0", 4));
+}
+
 class Observer final : public WriteObserver {
  public:
   void guest_memory_written(GuestRange range) override { seen.emplace_back(range.address.value, range.length); }

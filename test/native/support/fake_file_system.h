@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,8 @@ class FakeFileSystem : public fuse::FileSystem {
   std::function<Status(const Recorded&)> before = [](const Recorded&) { return ok_status(); };
   std::function<Result<std::uint64_t>(std::uint32_t session, std::uint64_t offered)> on_init =
       [](std::uint32_t, std::uint64_t offered) -> Result<std::uint64_t> { return offered; };
+  // What a process before this one has left.
+  std::optional<fuse::SessionTerms> kept;
   std::function<Result<std::size_t>(const Call&, const abi::ReadIn&, GuestWriter&)> on_read =
       [](const Call&, const abi::ReadIn&, GuestWriter&) -> Result<std::size_t> { return std::size_t{0}; };
   std::function<Result<std::uint32_t>(const Call&, const abi::WriteIn&, GuestReader&)> on_write =
@@ -84,6 +87,11 @@ class FakeFileSystem : public fuse::FileSystem {
   Result<std::uint64_t> init(std::uint32_t session, std::uint64_t offered) override {
     VFS_CHECK(record("init", {}, session));
     return on_init(session, offered);
+  }
+  std::optional<fuse::SessionTerms> resume(std::uint32_t session,
+                                           const std::function<bool(const fuse::SessionTerms&)>& fits) override {
+    static_cast<void>(record("resume", {}, session));
+    return kept.has_value() && fits(*kept) ? kept : std::nullopt;
   }
   void destroy() override { static_cast<void>(record("destroy", {}).ok()); }
   Result<abi::EntryOut> lookup(const Call& call, const Name& name) override {
@@ -198,6 +206,7 @@ class FakeFileSystem : public fuse::FileSystem {
   }
   Status setlk(const Call& call, const abi::LkIn& in) override { return record("setlk", call, in); }
   Status setlkw(const Call& call, const abi::LkIn& in) override { return record("setlkw", call, in); }
+  void stops_waiting(std::uint64_t unique) override { static_cast<void>(record("stops_waiting", {}, unique).ok()); }
   Result<IoctlAnswer> ioctl(const Call& call, const abi::IoctlIn& in, ByteSpan data, MutableByteSpan out) override {
     VFS_CHECK(record("ioctl", call, in, data));
     copy_bytes(out.first(ioctl_answer.out_bytes), data);

@@ -229,6 +229,18 @@ TEST(InFlightTableOfAPeer, file_that_is_shrunk_does_no_harm) {
 
 // --- the used ring in the dirty log
 
+TEST(UsedLog, without_a_log_the_ring_is_written_all_the_same) {
+  OwnedRing ring;
+  QueueSetup setup = ring.driver.setup();
+  setup.used_log = GuestAddress{0x700000};
+  Virtqueue queue(setup, ring.memory);
+  ASSERT_TRUE(queue.attach().ok());
+  const std::uint16_t head = ring.driver.send({readable(0x1000, 40)}).value();
+  queue.push_used(*queue.pop().value(), 0);
+  queue.publish();
+  EXPECT_EQ(ring.driver.take_used()->id, head);
+}
+
 TEST(UsedLog, is_marked_at_its_own_address) {
   const UniqueFd bits = std::move(sys::memfd("log", 4096)).value();
   auto log = std::make_shared<DirtyLog>();

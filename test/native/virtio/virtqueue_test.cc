@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/sys.h"
 #include "support/fake_driver.h"
 #include "virtio/ring_layout.h"
 
@@ -83,6 +84,19 @@ TEST(VirtqueueAttach, refuses_rings_that_are_aligned_in_the_guest_but_not_here) 
   EXPECT_EQ(queue.attach().error(), Fault::kMisalignedRing);
 }
 
+TEST(VirtqueueAttach, refuses_a_used_ring_alone_that_is_not_aligned_here) {
+  const UniqueFd ram = std::move(sys::memfd("ram", 0x30000)).value();
+  // The second region begins at an odd place of the file.
+  const auto memory = std::move(GuestMemory::from_fds({{GuestAddress{0}, 0x10000, ram.get(), 0},
+                                                       {GuestAddress{0x10000}, 0x10000, ram.get(), 0x10001}}))
+                          .value();
+  FakeDriver driver(memory->region_bytes(0), GuestAddress{0}, {.rings = GuestAddress{0x1000}});
+  QueueSetup setup = driver.setup();
+  setup.used_ring = GuestAddress{0x10000};
+  Virtqueue queue(setup, memory);
+  EXPECT_EQ(queue.attach().error(), Fault::kMisalignedRing);
+}
+
 TEST(VirtqueueAttach, refuses_rings_outside_memory) {
   constexpr GuestAddress kEnd{8U << 20};
   const auto at = [](std::uint64_t below) { return GuestAddress{kEnd.value - below}; };
@@ -101,6 +115,40 @@ TEST(VirtqueueAttach, memory_that_is_not_lent_is_unavailable) {
   const OwnedRing ring;
   Virtqueue queue(ring.driver.setup(), GuestMemory::borrow());
   EXPECT_EQ(queue.attach().error(), Fault::kMemoryUnavailable);
+}
+
+TEST(VirtqueueAttach, table_of_requests_in_flight_that_does_not_fit_is_a_fault) {
+  const auto region = test::make_memory(InFlightTable::bytes(8));
+  EXPECT_EQ(fault_of_attaching(
+                [&](QueueSetup& setup) { setup.in_flight = InFlightTable::Setup{region, GuestAddress{0}, 8}; }),
+            Fault::kInFlightMismatch);
+}
+
+TEST(VirtqueueAttach, memory_without_its_rings_does_not_replace_the_one_before) {
+  Rig rig;
+  const std::uint16_t head = rig.send();
+  const auto replaced = rig.queue.replace_memory(test::make_memory(4096));
+  ASSERT_FALSE(replaced.ok());
+  EXPECT_EQ(replaced.error(), Fault::kAddressOutsideMemory);
+  EXPECT_EQ(rig.pop(), head);
+  ChainRanges ranges;
+  EXPECT_TRUE(rig.queue.walk(head, ranges).ok());
+  EXPECT_EQ(ranges.reader(*rig.ring.memory).remaining(), 40U);
+}
+
+TEST(VirtqueueAttach, chains_are_in_the_memory_that_replaced_the_one_before) {
+  Rig rig;
+  const auto next = test::make_memory(8U << 20);
+  copy_bytes(next->region_bytes(0), rig.ring.memory->region_bytes(0));
+  const auto replaced = rig.queue.replace_memory(next);
+  ASSERT_TRUE(replaced.ok());
+  EXPECT_EQ(replaced.value(), rig.ring.memory);
+  rig.driver().move_to(next->region_bytes(0));
+  const std::uint16_t head = rig.send();
+  EXPECT_EQ(rig.pop(), head);
+  rig.queue.push_used(head, 16);
+  rig.queue.publish();
+  EXPECT_EQ(rig.driver().take_used()->id, head);
 }
 
 TEST(VirtqueuePop, empty_ring_gives_nothing) {
