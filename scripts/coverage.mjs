@@ -1,125 +1,173 @@
-// `npm run coverage`: which lines of src-native the native tests reach. Prints them by layer, fails below LINES_MIN, and
-// below all error branches of what takes requests apart and answers them. The binding is not in it: it has no native
-// tests, because it stands on Node; test/ts runs it.
-import { rmSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
-import path from 'node:path';
+// `npm run coverage`: which lines of src-native the tests reach: the native ones, and those in TypeScript that run the
+// real addon, which alone reach the binding. Prints them by layer, and the files that are below LINES_MIN; fails if all
+// together are below it, or if a line or branch of what takes requests apart and answers them was never taken.
+//   node scripts/coverage.mjs [--files] [--missing]
+//     --files     every file, not only those below LINES_MIN
+//     --missing   the lines that were not reached, for each file that is printed
+import { parseArgs } from 'node:util';
+import { forgetCounts, readCounts } from './lib/gcov.mjs';
+import { addResults } from './lib/results.mjs';
+import { isMain, run } from './lib/run.mjs';
 import { readText } from './lib/sources.mjs';
-import { ROOT, capture, filesBelow, run } from './lib/run.mjs';
-import { PACKAGES, ensureBuildTools, ensurePackages } from './setup.mjs';
+import { buildForTests, jestTests, unitTests } from './lib/stages.mjs';
+import { ensureBuildTools } from './setup.mjs';
 
-const BUILD = path.join(ROOT, 'build-coverage');
-const OBJECTS = path.join(BUILD, 'CMakeFiles/vfs_core.dir/src-native');
-const JOBS = String(availableParallelism());
 const LINES_MIN = 90;
-/** Decode, chain and reply: every place of theirs that makes an error must have been seen making one. */
+/**
+ * Decode, chain and reply: every line of theirs must have been reached, and every branch taken. So no way to make an
+ * error or to pass one on is left out, whatever it looks like.
+ */
 const STRICT = [
-  'fuse/name.cc',
   'fuse/creation.cc',
-  'fuse/request.cc',
-  'fuse/reply.cc',
-  'fuse/invoke.h',
+  'fuse/creation.h',
+  'fuse/directory.cc',
+  'fuse/diversion.cc',
   'fuse/handlers.cc',
+  'fuse/init.cc',
+  'fuse/invoke.h',
+  'fuse/name.cc',
+  'fuse/name.h',
+  'fuse/reply.cc',
+  'fuse/request.cc',
+  'fuse/request.h',
+  'fuse/server.cc',
+  'fuse/server.h',
   'fuse/sized_handlers.cc',
+  'memory/guest_bytes.h',
+  'memory/guest_io.h',
+  'memory/guest_io_unsafe.cc',
   'virtio/descriptor_chain.cc',
+  'virtio/descriptor_chain.h',
+  'virtio/virtqueue.cc',
+  'virtio/virtqueue.h',
 ];
-/** A statement that returns an error, alone on its line or behind its condition. */
-const RETURNS_ERROR = /\breturn (\w+\.error\(\)|Errno\(|Fault::|refuse)|finish_error\(/;
+/**
+ * Branches that are not looked at: into the failure of an assertion, which is our own bug and ends the process; and of a
+ * `switch`, whose cases are lines of their own, and which has one branch more for a value that is none of them.
+ */
+const NO_BRANCHES = /\bVFS_ASSERT\(|^\s*switch \(/;
 
-function build() {
-  ensureBuildTools();
-  ensurePackages(PACKAGES.native, 'the native tests');
-  const quiet = { stdio: ['ignore', 'ignore', 'inherit'] };
-  run('cmake', ['--preset', 'coverage'], quiet);
-  run('cmake', ['--build', '--preset', 'coverage', '-j', JOBS], quiet);
+/** Tests in TypeScript that run the real addon, and what of src-native no native test can reach. */
+const WITH_THE_ADDON =
+  '(ts/(fs-backend|guest-memory|real/)|loopback/(driver|lifecycle|observe|verification|virtual/)|' +
+  'conformance/(handlers|overlay|policy|read-only|throttle|virtual|xattr))';
+/** A process that is confined cannot write its counts, and the tests listen to what it says. */
+const UNHEARD = { GCOV_ERROR_FILE: '/dev/null' };
+
+const share = (part, whole) => (100 * part) / whole;
+const percent = (part, whole) => `${share(part, whole).toFixed(1).padStart(5)} %`;
+
+function reachedOf(lines) {
+  const reached = [...lines.values()].filter(({ count }) => count > 0).length;
+  return { lines: lines.size, reached };
 }
 
-/** What was counted, below a directory. */
-const countsBelow = (directory) => filesBelow(directory).filter((file) => file.endsWith('.gcda'));
+const row = (name, { lines, reached }) =>
+  `${name.padEnd(40)} ${String(reached).padStart(6)} of ${String(lines).padStart(6)} lines  ${percent(reached, lines)}`;
 
-/** `file -> line -> { count, branches }`, summed over the units that have the line. */
-function measure() {
-  const files = new Map();
-  for (const data of countsBelow(OBJECTS)) {
-    const { ok, output } = capture('gcov', ['--json-format', '--stdout', '--branch-probabilities', data]);
-    if (!ok) throw new Error(`gcov ${data} failed:\n${output}`);
-    for (const line of output.split('\n').filter((text) => text.startsWith('{'))) {
-      for (const { file, lines } of JSON.parse(line).files) {
-        const name = path.relative(path.join(ROOT, 'src-native'), path.resolve(BUILD, file));
-        if (name.startsWith('..')) continue;
-        if (!files.has(name)) files.set(name, new Map());
-        for (const each of lines) add(files.get(name), each);
-      }
-    }
-  }
-  return files;
-}
-
-function add(known, { line_number: number, count, branches }) {
-  const before = known.get(number);
-  if (before === undefined) known.set(number, { count, branches: branches.map((branch) => branch.count) });
-  else {
-    before.count += count;
-    // A template's branches are there once for each instance; they are in the same order.
-    for (const [i, branch] of branches.entries()) before.branches[i] = (before.branches[i] ?? 0) + branch.count;
-  }
-}
-
+/** Prints a row for each layer; returns the sum. */
 function reportLayers(files) {
   const layers = new Map();
-  for (const [name, lines] of files) {
-    const layer = name.split('/')[0];
-    const sum = layers.get(layer) ?? { lines: 0, reached: 0 };
-    sum.lines += lines.size;
-    sum.reached += [...lines.values()].filter(({ count }) => count > 0).length;
-    layers.set(layer, sum);
-  }
   const total = { lines: 0, reached: 0 };
-  for (const [layer, { lines, reached }] of [...layers].sort()) {
-    total.lines += lines;
-    total.reached += reached;
-    console.log(
-      `${layer.padEnd(12)} ${String(reached).padStart(6)} of ${String(lines).padStart(6)} lines  ${share(reached, lines)} %`,
-    );
+  for (const [name, counts] of files) {
+    const { lines, reached } = reachedOf(counts);
+    const layer = name.split('/')[0];
+    if (!layers.has(layer)) layers.set(layer, { lines: 0, reached: 0 });
+    for (const sum of [layers.get(layer), total]) {
+      sum.lines += lines;
+      sum.reached += reached;
+    }
   }
+  for (const [layer, sum] of [...layers].sort()) console.log(row(layer, sum));
   return total;
 }
 
-const share = (part, whole) => ((100 * part) / whole).toFixed(1);
-
-/** Places that make an error and were never seen doing it. */
-function unseenErrors(files) {
-  const unseen = [];
-  let places = 0;
-  for (const name of STRICT) {
-    const lines = files.get(name);
-    if (lines === undefined) throw new Error(`no test reaches ${name}`);
-    for (const [i, text] of readText(`src-native/${name}`).split('\n').entries()) {
-      const measured = lines.get(i + 1);
-      if (measured === undefined || !RETURNS_ERROR.test(text)) continue;
-      places++;
-      // `if (condition) return Errno(…);` is one line: then the way into it is the first of the branches that end it.
-      const conditional = /\bif \(/.test(text);
-      const never = measured.count === 0 || (conditional && measured.branches.some((count) => count === 0));
-      if (never) unseen.push(`src-native/${name}:${i + 1}: ${text.trim()}`);
+/** `3, 7-9` of the numbers of lines that were not reached, in order. */
+function missingLines(counts) {
+  const ranges = [];
+  // Between two lines that were not reached there may be some without code.
+  let open = false;
+  for (const [number, { count }] of [...counts].sort(([one], [other]) => one - other)) {
+    if (count > 0) open = false;
+    else if (open) ranges.at(-1)[1] = number;
+    else {
+      ranges.push([number, number]);
+      open = true;
     }
   }
-  console.log(`${places - unseen.length} of ${places} error branches of decode, chain and reply`);
+  return ranges.map(([first, last]) => (first === last ? String(first) : `${first}-${last}`)).join(', ');
+}
+
+function reportFiles(files, { all, missing }) {
+  console.log(all ? '\nby file:' : `\nbelow ${LINES_MIN} %:`);
+  for (const [name, counts] of [...files].sort()) {
+    const sum = reachedOf(counts);
+    // Nothing in a header may have been compiled.
+    if (sum.lines === 0) continue;
+    if (!all && share(sum.reached, sum.lines) >= LINES_MIN) continue;
+    console.log(row(name, sum));
+    if (missing && sum.reached < sum.lines) console.log(`    not reached: ${missingLines(counts)}`);
+  }
+}
+
+/** What was never taken in decode, chain and reply; says how many places there are. */
+function unseenBranches(files) {
+  const unseen = [];
+  let places = 0;
+  const look = (isTaken, place) => {
+    places++;
+    if (!isTaken) unseen.push(place);
+  };
+  for (const name of STRICT) {
+    const lines = files.get(name);
+    if (lines === undefined) throw new Error(`${name} has no line that was compiled`);
+    const texts = readText(`src-native/${name}`).split('\n');
+    for (const [number, { count, branches }] of [...lines].sort(([one], [other]) => one - other)) {
+      const text = texts[number - 1].trim();
+      const place = `src-native/${name}:${number}: ${text}`;
+      look(count > 0, place);
+      if (count === 0 || NO_BRANCHES.test(text)) continue;
+      for (const [i, taken] of branches.entries())
+        look(taken > 0, `${place}   (branch ${i + 1} of ${branches.length})`);
+    }
+  }
+  console.log(`\n${places - unseen.length} of ${places} lines and branches of decode, chain and reply`);
   return unseen;
 }
 
-try {
-  build();
-  for (const data of countsBelow(BUILD)) rmSync(data);
-  const { ok, output } = capture(path.join(BUILD, 'vfs_unit_tests'), ['--gtest_brief=1']);
-  if (!ok) throw new Error(`the native tests fail:\n${output}`);
-  const files = measure();
+/** Runs all that counts; throws if a test fails. */
+async function count({ build, directory }) {
+  forgetCounts(build);
+  const native = await unitTests('coverage', build, { env: UNHEARD });
+  // In one process, which writes its counts when it ends by itself: jest kills workers that take long to.
+  const options = ['--runInBand'];
+  const env = { ...UNHEARD, VIRTIO_FS_PREBUILD: directory };
+  const node = await jestTests('coverage-node', WITH_THE_ADDON, { env, options });
+  const { failures } = addResults(native, node);
+  if (failures.length > 0) throw new Error(`tests fail:\n  ${failures.join('\n  ')}`);
+}
+
+async function coverage(args) {
+  const options = { files: { type: 'boolean', default: false }, missing: { type: 'boolean', default: false } };
+  const { values } = parseArgs({ args, options });
+  ensureBuildTools();
+  run('npm', ['run', '--silent', 'build:ts']);
+  const built = buildForTests('coverage', 'VFS_COVERAGE=ON');
+  await count(built);
+  const files = readCounts(built.build);
   const { lines, reached } = reportLayers(files);
-  const unseen = unseenErrors(files);
+  reportFiles(files, { all: values.files, missing: values.missing });
+  const unseen = unseenBranches(files);
   for (const place of unseen) console.log(`never taken: ${place}`);
-  console.log(`coverage: ${share(reached, lines)} % of ${lines} lines; at least ${LINES_MIN} % are asked for`);
-  process.exitCode = (100 * reached) / lines >= LINES_MIN && unseen.length === 0 ? 0 : 1;
-} catch (error) {
-  console.error(error.message);
-  process.exitCode = 1;
+  console.log(`coverage:${percent(reached, lines)} of ${lines} lines; at least ${LINES_MIN} % are asked for`);
+  return share(reached, lines) >= LINES_MIN && unseen.length === 0;
+}
+
+if (isMain(import.meta.url)) {
+  try {
+    process.exitCode = (await coverage(process.argv.slice(2))) ? 0 : 1;
+  } catch (error) {
+    console.error(error.message);
+    process.exitCode = 1;
+  }
 }

@@ -64,7 +64,7 @@ const UNIT_SECONDS_MAX = 900;
  * The unit tests of a build, or those that a filter of GoogleTest names, in as many processes as there are processors.
  * One for each test, as ctest has it, takes minutes under a sanitizer, for starting alone.
  */
-async function unitTests(name, directory, { env = {}, prefix = [], filter = '*' } = {}) {
+export async function unitTests(name, directory, { env = {}, prefix = [], filter = '*' } = {}) {
   // A line per test that passed is noise: only failures are shown.
   const hide = /^(\[( RUN| {7}OK|-{10}|={10}| {2}PASSED {2})|Note: |Running main|\s*$)/;
   const shards = Array.from({ length: availableParallelism() }, async (_, index) => {
@@ -124,25 +124,33 @@ function compileTests() {
 }
 
 /** Runs the tests whose path below test/ matches the pattern from its beginning. */
-async function jestTests(name, pattern, { env = {}, prefix = [] } = {}) {
+export async function jestTests(name, pattern, { env = {}, prefix = [], options = [] } = {}) {
   const compiled = compileTests();
   const file = report(`${name}.json`);
   const jest = [process.execPath, path.join(ROOT, 'node_modules/jest/bin/jest.js'), `build/ts/test/${pattern}`];
-  const [command, ...args] = [...prefix, ...jest, '--json', '--outputFile', file];
+  const [command, ...args] = [...prefix, ...jest, ...options, '--json', '--outputFile', file];
   const { ok } = await tee(command, args, { env: { ...process.env, ...env }, stdout: 'ignore' });
   return addResults(compiled, jestResult(file, ok));
 }
 
-/** One build has both the unit tests and the addon: compiling the core takes as long as running the tests. */
-async function sanitized(name) {
+/**
+ * One build has both the unit tests and the addon: compiling the core takes as long as running the tests. `directory` is
+ * where VIRTIO_FS_PREBUILD finds the addon.
+ */
+export function buildForTests(name, definition) {
   ensurePackages(PACKAGES.native, 'the native tests');
-  const { flags, library, native, node } = SANITIZERS[name];
-  const prefix = name === 'tsan' ? withoutRandomisation() : [];
   const directory = path.join(ROOT, `build-${name}`);
   const build = path.join(directory, 'build');
-  run(tool('cmake-js'), ['compile', '--out', build, `--CDVFS_SANITIZE=${flags}`, '--CDVFS_BUILD_TESTS=ON'], {
+  run(tool('cmake-js'), ['compile', '--out', build, `--CD${definition}`, '--CDVFS_BUILD_TESTS=ON'], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
+  return { directory, build };
+}
+
+async function sanitized(name) {
+  const { flags, library, native, node } = SANITIZERS[name];
+  const prefix = name === 'tsan' ? withoutRandomisation() : [];
+  const { directory, build } = buildForTests(name, `VFS_SANITIZE=${flags}`);
   const unit = await unitTests(name, build, { env: native, prefix });
   const preload = capture('g++', [`-print-file-name=${library}`]).output.trim();
   const env = { ...node, LD_PRELOAD: preload, VIRTIO_FS_PREBUILD: directory, VIRTIO_FS_SANITIZER: name };
