@@ -137,14 +137,24 @@ Result<abi::WriteOut> PassthroughFs::write(const fuse::Call& call, const abi::Wr
   if (!call.may_wait && as_opened.synchronous()) return kWouldWait;
   // The offset that the guest sends with an append is where it believes the end to be; another writer may have moved
   // it. What comes from the page cache belongs where it says.
-  const bool to_end = as_opened.appends && (in.write_flags & abi::kWriteCache) == 0;
+  const bool cached = (in.write_flags & abi::kWriteCache) != 0;
+  const bool to_end = as_opened.appends && !cached;
   // Such a descriptor would put a page at the end too. Linux maps no append-only file for writing.
   if (!to_end && handle->only_appends()) return Errno(EPERM);
   ScopedCredentials credentials;
   const bool kills = asks_to_kill(call, in.write_flags, abi::kWriteKillSuidgid);
   VFS_CHECK(credentials.become_killer(kills, handle->fd(), call.gid));
   const int write_flags = (to_end ? RWF_APPEND : 0) | (in.fh == kNoHandle ? sync_flags(as_opened) : 0);
-  VFS_TRY(const std::size_t bytes, from.write_to_file(handle->fd(), offset, in.size, write_flags));
+  VFS_TRY(std::size_t bytes, from.write_to_file(handle->fd(), offset, in.size, write_flags));
+  // Of what comes from its page cache Linux takes any success for a whole one (fuse_writepage_end): the guest would
+  // forget the rest without a word.
+  while (cached && bytes < in.size) {
+    const auto rest = static_cast<std::uint32_t>(in.size - bytes);
+    const auto from_here = offset + static_cast<std::int64_t>(bytes);
+    VFS_TRY(const std::size_t more, from.write_to_file(handle->fd(), from_here, rest, write_flags));
+    if (more == 0) return Errno(EIO);
+    bytes += more;
+  }
   drop_moved_capability(handle->fd());
   return abi::WriteOut{static_cast<std::uint32_t>(bytes), 0};
 }

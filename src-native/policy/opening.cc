@@ -230,9 +230,11 @@ Result<std::uint64_t> PolicyFs::room_for(const fuse::Call& call, std::uint64_t o
   return std::min(length, bound - offset);
 }
 
-// As much as there is room for, as write(2) does at the end of a disk.
+// As much as there is room for, as write(2) does at the end of a disk; from the guest's page cache also an error then
+// (PassthroughFs::write).
 Result<abi::WriteOut> PolicyFs::write_within_limits(const fuse::Call& call, const abi::WriteIn& in, GuestReader& from) {
-  const bool appends = (in.write_flags & abi::kWriteCache) == 0 && limits_.appends(in.fh);
+  const bool cached = (in.write_flags & abi::kWriteCache) != 0;
+  const bool appends = !cached && limits_.appends(in.fh);
   VFS_TRY(const std::uint64_t room, room_for(call, in.offset, in.size, appends));
   abi::WriteIn part = in;
   part.size = static_cast<std::uint32_t>(limits_.written.take_some(room));
@@ -240,6 +242,7 @@ Result<abi::WriteOut> PolicyFs::write_within_limits(const fuse::Call& call, cons
   from.limit_to(part.size);
   const auto out = below_.write(call, part, from);
   limits_.written.give_back(part.size - (out.ok() ? out.value().size : 0));
+  if (cached && out.ok() && part.size < in.size) return Errno(room < in.size ? EFBIG : EDQUOT);
   return out;
 }
 

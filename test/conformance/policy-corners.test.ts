@@ -6,7 +6,9 @@ import { FUSE_ROOT_ID } from 'virtio-fs/testing';
 import { expectErrno } from './support/compare.js';
 import { conformance } from './support/harness.js';
 
-const { O_APPEND, O_WRONLY } = fs.constants;
+const { O_APPEND, O_RDWR, O_WRONLY } = fs.constants;
+/** FUSE_WRITE_CACHE: the data is of the guest's page cache. */
+const WRITE_CACHE = 1;
 
 conformance(
   'corners of policies',
@@ -26,6 +28,24 @@ conformance(
       await fuse.releasedir(FUSE_ROOT_ID, directory.fh);
       await expectErrno('EFBIG', () => fuse.write(entry.nodeId, fh, 0, Buffer.from('def')));
       expect(fs.readFileSync(`${share}/log`, 'utf8')).toBe('abc');
+      await fuse.release(entry.nodeId, fh);
+      await fuse.forget(entry.nodeId, 1n);
+    });
+
+    test.each([
+      { limit: { fileSize: 4 }, code: 'EFBIG' },
+      { limit: { bytesWritten: 4 }, code: 'EDQUOT' },
+    ])('what the page cache has too much of is $code, for the guest would forget it', async ({ limit, code }) => {
+      const { backend, guest, share } = current();
+      backend.setPolicy([limits(limit)]);
+      const { fuse } = guest;
+      const { entry, fh } = await fuse.create(FUSE_ROOT_ID, 'file', O_RDWR, 0o644);
+      const write = (writeFlags: number): Promise<number> =>
+        fuse.write(entry.nodeId, fh, 0, Buffer.from('abcdef'), { writeFlags });
+      await expectErrno(code, () => write(WRITE_CACHE));
+      expect(fs.readFileSync(`${share}/file`, 'utf8')).toBe('abcd');
+      backend.setPolicy([limits({ ...limit, bytesWritten: 8 })]);
+      expect(await write(0)).toBe(4);
       await fuse.release(entry.nodeId, fh);
       await fuse.forget(entry.nodeId, 1n);
     });

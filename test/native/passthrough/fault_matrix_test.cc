@@ -1,11 +1,13 @@
 // Every operation of the table, as a request to the server, with each of its system calls failing in turn in each of
 // the ways that a host has: one reply, an errno that was the cause, nothing left over, and the next request is served.
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -453,6 +455,38 @@ TEST(ShortTransfers, a_write_says_how_much_is_in_the_file) {
   EXPECT_GE(written, 1U);
   EXPECT_EQ(content(world.path("file")),
             std::string("abcdefgh").substr(0, written) + std::string("some text").substr(written));
+}
+
+FuseRequest write_from_page_cache(const World& world) {
+  return FuseRequest(Opcode::kWrite, world.file)
+      .with(abi::WriteIn{world.handle, 0, 8, abi::kWriteCache, 0, 0, 0})
+      .text("abcdefgh");
+}
+
+TEST(ShortTransfers, a_write_from_the_page_cache_goes_on_until_everything_is_written) {
+  World world;
+  sys::fault_injection::shorten_transfer(1);
+  const auto reply = world.call(write_from_page_cache(world));
+  sys::fault_injection::shorten_transfer(0);
+  ASSERT_EQ(reply.error(), 0);
+  EXPECT_EQ(reply.as<abi::WriteOut>().size, 8U);
+  EXPECT_EQ(content(world.path("file")), "abcdefght");
+}
+
+// Linux takes any success for a whole one there.
+TEST(ShortTransfers, a_write_from_the_page_cache_that_is_not_written_as_a_whole_is_an_error) {
+  World world;
+  // A file may not become longer: what is before that is written, and then comes the error.
+  const rlimit few{4, RLIM_INFINITY};
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto ignored = ::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &few), 0);
+  const auto reply = world.call(write_from_page_cache(world));
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  ::signal(SIGXFSZ, ignored);
+  EXPECT_EQ(reply.error(), EFBIG);
+  EXPECT_EQ(content(world.path("file")), "abcd text");
 }
 
 }  // namespace
