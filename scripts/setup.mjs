@@ -18,7 +18,7 @@ export const PACKAGES = {
   programs: ['fio'],
   bench: ['strace'],
   sandbox: ['uidmap'],
-  disk: ['e2fsprogs', 'mount'],
+  disk: ['btrfs-progs', 'e2fsprogs', 'mount'],
 };
 
 function isInstalled(name) {

@@ -1,4 +1,8 @@
-/** Small disks of ext4 in a file, for what only a disk of one's own shows: that it is full, or without power. */
+/**
+ * Small disks in a file, for what only a disk of one's own shows: that it is full, that a limit for its user is reached, or
+ * that it is without power. They are of ext4, or of btrfs where there is to be a limit: every kernel that has btrfs has
+ * its quotas, while those of ext4 need a module of their own.
+ */
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,6 +10,8 @@ import { join } from 'node:path';
 
 /** How often a disk is copied until nothing was written to it meanwhile. */
 const COPIES_MAX = 100;
+/** btrfs does not make smaller ones. */
+const LIMITED_DISK_MIB = 256;
 
 export class DiskImage {
   readonly directory = mkdtempSync(join(tmpdir(), 'vfs-disk-'));
@@ -13,11 +19,26 @@ export class DiskImage {
   readonly #mounts: string[] = [];
 
   /** Made and mounted at `mountPoint`. */
-  constructor(mebibytes: number) {
+  constructor(mebibytes: number, make: readonly [command: string, ...args: string[]] = ['mkfs.ext4', '-q', '-F']) {
+    const [command, ...args] = make;
     writeFileSync(this.#image, '');
     truncateSync(this.#image, mebibytes << 20);
-    execFileSync('mkfs.ext4', ['-q', '-F', this.#image]);
+    execFileSync(command, [...args, this.#image]);
     this.#mount(this.#image, this.mountPoint);
+  }
+
+  /** A disk that has room for more than may be written to it: EDQUOT, not ENOSPC, says that there is no more. */
+  static withLimit(mebibytes: number): DiskImage {
+    const disk = new DiskImage(LIMITED_DISK_MIB, ['mkfs.btrfs', '-q']);
+    try {
+      execFileSync('btrfs', ['quota', 'enable', disk.mountPoint]);
+      execFileSync('btrfs', ['quota', 'rescan', '-W', disk.mountPoint], { stdio: ['ignore', 'ignore', 'inherit'] });
+      execFileSync('btrfs', ['qgroup', 'limit', `${mebibytes}M`, disk.mountPoint]);
+    } catch (error) {
+      disk.dispose();
+      throw error;
+    }
+    return disk;
   }
 
   get mountPoint(): string {
