@@ -5,8 +5,9 @@
  */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import * as guests from '../guests/index.js';
+import { describeWith } from './describe-with.js';
 import { DIFFERENCES } from './differences.js';
-import { BOOT_TIMEOUT_MS, ServedGuest, describeWith } from './served-guest.js';
+import { BOOT_TIMEOUT_MS, ServedGuest } from './served-guest.js';
 import { OTHER_OUTPUT, type Transcript, listChecks, parseTranscript, withDifferences } from './transcript.js';
 
 /** For a run of the program, which takes a minute or two: this only ends what hangs. */

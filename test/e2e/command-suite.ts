@@ -7,8 +7,9 @@ import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import * as guests from '../guests/index.js';
 import { Daemon } from './daemon.js';
+import { describeWith } from './describe-with.js';
 import { Place } from './place.js';
-import { TAG, describeWith } from './served-guest.js';
+import { TAG } from './served-guest.js';
 
 const TIMEOUT_MS = 400_000;
 

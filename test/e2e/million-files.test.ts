@@ -8,8 +8,9 @@ import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import * as guests from '../guests/index.js';
 import { Daemon } from './daemon.js';
+import { describeWith } from './describe-with.js';
 import { Place } from './place.js';
-import { TAG, describeWith } from './served-guest.js';
+import { TAG } from './served-guest.js';
 
 /** Fewer than the default are for trying things out. */
 const FILES = Number(process.env['VIRTIO_FS_E2E_FILES'] ?? 1_000_000);

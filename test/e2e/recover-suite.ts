@@ -9,9 +9,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import * as guests from '../guests/index.js';
 import { Daemon } from './daemon.js';
+import { describeWith } from './describe-with.js';
 import { Keeper } from './keeper.js';
 import { Place } from './place.js';
-import { TAG, describeWith } from './served-guest.js';
+import { TAG } from './served-guest.js';
 
 const TIMEOUT_MS = 1_200_000;
 const KILLS = 4;

@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import * as guests from '../guests/index.js';
-import { BOOT_TIMEOUT_MS, ServedGuest, describeWith } from './served-guest.js';
+import { describeWith } from './describe-with.js';
+import { BOOT_TIMEOUT_MS, ServedGuest } from './served-guest.js';
 
 const SCRIPTS = ['git', 'tar', 'sqlite', 'apt', 'python', 'compiler', 'rsync', 'overlayfs'];
 /** For one script, which takes up to a minute: this only ends what hangs. */

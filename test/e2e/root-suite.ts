@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import * as guests from '../guests/index.js';
-import { BOOT_TIMEOUT_MS, ServedGuest, TAG, describeWith } from './served-guest.js';
+import { describeWith } from './describe-with.js';
+import { BOOT_TIMEOUT_MS, ServedGuest, TAG } from './served-guest.js';
 
 const SCRIPT_TIMEOUT_MS = 1_200_000;
 /** What apt installs, on the host's side of the share. */

@@ -1,6 +1,5 @@
 /** A guest on a backend of this process, with everything that belongs to it, for one test file. */
-import { describe } from '@jest/globals';
-import { FsBackend, type FsBackendOptions, type Policy, VhostUserServer } from 'virtio-fs';
+import { type BackendStats, FsBackend, type FsBackendOptions, type Policy, VhostUserServer } from 'virtio-fs';
 import * as guests from '../guests/index.js';
 import { Place } from './place.js';
 
@@ -11,19 +10,27 @@ export const BOOT_TIMEOUT_MS = 400_000;
 export interface ServedGuestOptions extends Partial<guests.BootOptions> {
   readonly config?: FsBackendOptions['config'];
   readonly policy?: FsBackendOptions['policy'];
+  /** The directory to share; default: one of its own, which goes with it. */
+  readonly share?: string;
   /** Fills the share before the guest boots. */
-  readonly fill: (share: string) => void;
+  readonly fill?: (share: string) => void;
 }
 
 /** A backend, its server and what they complained of. */
 class Served {
   readonly failures: unknown[] = [];
   readonly place = new Place();
+  readonly share: string;
   backend: FsBackend | undefined;
   server: VhostUserServer | undefined;
 
+  constructor(share: string | undefined) {
+    this.share = share ?? this.place.share;
+  }
+
   async start({ config, policy }: Pick<ServedGuestOptions, 'config' | 'policy'>): Promise<void> {
-    const { share, socketPath } = this.place;
+    const { share } = this;
+    const { socketPath } = this.place;
     this.backend = new FsBackend({
       tag: TAG,
       sharedDir: share,
@@ -53,10 +60,10 @@ export class ServedGuest {
   }
 
   static async boot(name: guests.GuestName, options: ServedGuestOptions): Promise<ServedGuest> {
-    const { config, policy, fill, ...bootOptions } = options;
-    const served = new Served();
+    const { config, policy, share, fill, ...bootOptions } = options;
+    const served = new Served(share);
     try {
-      fill(served.place.share);
+      fill?.(served.share);
       await served.start({ config, policy });
       const { socketPath } = served.place;
       return new ServedGuest(served, await guests.bootGuest(name, { ...bootOptions, socketPath, tag: TAG }));
@@ -68,12 +75,18 @@ export class ServedGuest {
 
   /** The shared directory. */
   get share(): string {
-    return this.#served.place.share;
+    return this.#served.share;
   }
 
   /** Rules for the backend from now on; it must have begun with some, if only with none: `[]`. */
   setPolicy(policy: Policy): void {
     this.#served.backend?.setPolicy(policy);
+  }
+
+  /** What the device has done and holds. */
+  stats(): BackendStats {
+    if (this.#served.backend === undefined) throw new Error('The device was not started');
+    return this.#served.backend.stats();
   }
 
   /** What the device, its connection and the guest's kernel have to say against one another; empty if all is well. */
@@ -85,11 +98,4 @@ export class ServedGuest {
     await this.guest.kill();
     await this.#served.dispose();
   }
-}
-
-/** `describe` where this machine has all that is named, else `describe.skip` with the reason in the title. */
-export function describeWith(resources: readonly guests.ResourceName[], title: string, body: () => void): void {
-  const reason = guests.unavailableReason(...resources);
-  if (reason === undefined) describe(title, body);
-  else describe.skip(`${title} (${reason})`, body);
 }

@@ -16,7 +16,8 @@ import {
   type Way,
 } from '../conformance/support/policy-ways.js';
 import * as guests from '../guests/index.js';
-import { BOOT_TIMEOUT_MS, ServedGuest, describeWith } from './served-guest.js';
+import { describeWith } from './describe-with.js';
+import { BOOT_TIMEOUT_MS, ServedGuest } from './served-guest.js';
 import { AS_ROOT, AS_USER, GROUPS, WITHOUT_RULES, kernelDecides, type Expected } from './ways-expected.js';
 
 const PROGRAM = '/tmp/ways-program';
