@@ -12,6 +12,10 @@ import { DiskImage } from './image.js';
 
 const { O_RDWR } = constants;
 const WRITERS = 8;
+/** FUSE_WRITE_CACHE: the data is of the guest's page cache. */
+const WRITE_CACHE = 1;
+/** Not a part of what a disk has room for. */
+const PIECE_BLOCKS = 37;
 /** Where there is no more room, the kernel writes back and looks again, which waits for the machine's disk. */
 const TIMEOUT_MS = 300_000;
 
@@ -66,6 +70,32 @@ test.each(DISKS)(
         const name = index === 0 ? 'instead' : `file-${index + 1}`;
         expect(readFileSync(join(disk.mountPoint, name)).equals(content)).toBe(true);
       }
+    } finally {
+      await guest.close();
+      await backend.close();
+      disk.dispose();
+    }
+  },
+  TIMEOUT_MS,
+);
+
+/** Linux takes any success for a whole one when it writes back pages: a rest that did not fit must be an error. */
+test.each(DISKS)(
+  '$title: what is written from the page cache is written as a whole, or the guest is told',
+  async ({ make, code }) => {
+    const disk = make();
+    const backend = new FsBackend({ tag: 'disk', sharedDir: disk.mountPoint });
+    const guest = await LoopbackGuest.boot(backend);
+    try {
+      const { entry, fh } = await guest.fuse.create(FUSE_ROOT_ID, 'file', O_RDWR);
+      const content = Buffer.alloc(PIECE_BLOCKS * BLOCK, 1);
+      const fillDisk = async (): Promise<void> => {
+        for (let offset = 0; offset < 64 << 20; offset += content.length) {
+          const written = await guest.fuse.write(entry.nodeId, fh, offset, content, { writeFlags: WRITE_CACHE });
+          expect(written).toBe(content.length);
+        }
+      };
+      await expect(fillDisk()).rejects.toMatchObject({ code });
     } finally {
       await guest.close();
       await backend.close();
