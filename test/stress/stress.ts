@@ -11,6 +11,7 @@ import { FsBackend } from 'virtio-fs';
 import { LoopbackGuest } from 'virtio-fs/testing';
 import { Random } from '../ts/support/random.js';
 import { StressClient } from './client.js';
+import { held } from './held.js';
 import type { ModelNode } from './model.js';
 
 export interface StressOptions {
@@ -26,18 +27,6 @@ export interface StressReport {
 }
 
 const PAUSE_MS = 250;
-
-interface Held {
-  readonly descriptors: number;
-  readonly threads: number;
-}
-
-function held(): Held {
-  return {
-    descriptors: fs.readdirSync('/proc/self/fd').length,
-    threads: fs.readdirSync('/proc/self/task').length,
-  };
-}
 
 /** The host's view of a directory against a model's. */
 function compare(directory: string, node: ModelNode): void {

@@ -1,0 +1,3 @@
+import { describeStress } from './stress-suite.js';
+
+describeStress('uml-6.12', ['cache=auto', 'cache=auto,writeback=true']);
