@@ -50,7 +50,7 @@ function describeTree(root: string, name: string): string[] {
     return [`@\t${name}\tfile\t${mode} ${status.nlink} ${status.size} ${checksum}`];
   }
   assert.ok(status.isDirectory());
-  const below = fs.readdirSync(at).flatMap((entry) => describeTree(root, `${name}/${entry}`));
+  const below = [...fs.readdirSync(at)].flatMap((entry) => describeTree(root, `${name}/${entry}`));
   return [`@\t${name}\tdirectory\t${mode}`, ...below];
 }
 
@@ -66,7 +66,8 @@ async function round(served: ServedGuest, number: number, options: GuestStressOp
   const counts = lines.flatMap((line) => /^operations\t\d+\t(\d+)$/.exec(line)?.[1] ?? []);
   assert.equal(counts.length, processes, 'not every process has told what it did');
   const top = path.join(served.share, directory);
-  const seen = fs.readdirSync(top).flatMap((name) => describeTree(top, name));
+  // An array of jest's own realm: others are not deeply equal to one.
+  const seen = [...fs.readdirSync(top)].flatMap((name) => describeTree(top, name));
   assert.deepEqual(seen.sort(), told.sort());
   return counts.reduce((sum, count) => sum + Number(count), 0);
 }
