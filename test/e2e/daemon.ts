@@ -90,6 +90,11 @@ export class Daemon {
     return daemon;
   }
 
+  /** What it has printed so far. */
+  get output(): string {
+    return this.#output;
+  }
+
   /** What the process holds now. */
   resources(): Resources {
     const proc = `/proc/${this.#servingPid()}`;

@@ -109,6 +109,11 @@ export class Keeper {
     this.#done.catch(() => undefined);
   }
 
+  /** As `answer`, unless the keeper fails meanwhile: then nobody answers any more. */
+  while<T>(answer: Promise<T>): Promise<T> {
+    return Promise.race([answer, this.#done.then(() => answer)]);
+  }
+
   /** Rejects if something went wrong that is no end of a process. */
   async close(): Promise<void> {
     this.#closed = true;

@@ -73,13 +73,14 @@ export function describeRecovery(name: guests.GuestName, styles: readonly (typeo
         let daemon = await Daemon.startWith(args);
         const keeper = new Keeper(place.socketPath, behind);
         let guest: guests.Guest | undefined;
+        const check = (script: string): Promise<string> => keeper.while((guest as guests.Guest).check(script));
         try {
           guest = await guests.bootGuest(name, { socketPath: place.socketPath, tag: TAG });
-          await guest.check(START);
+          await check(START);
           let underWay = 0;
           for (let kill = 0; kill < KILLS; kill++) {
             await delay(1500 + kill * 700);
-            if ((await guest.check(ended)).trim() === 'running') underWay += 1;
+            if ((await check(ended)).trim() === 'running') underWay += 1;
             await daemon.kill();
             daemon = await Daemon.startWith(args);
           }
@@ -88,15 +89,20 @@ export function describeRecovery(name: guests.GuestName, styles: readonly (typeo
           let status = 'running';
           while (status === 'running') {
             await delay(1000);
-            status = (await guest.check(ended)).trim();
+            status = (await check(ended)).trim();
           }
-          const output = await guest.check(`cat /mnt/${TOOL}/tmp/out`);
+          const output = await check(`cat /mnt/${TOOL}/tmp/out`);
           expect({ status, output }).toEqual({ status: '0', output: expect.not.stringMatching(/verify|err=/i) });
           expect(keeper.reconnections).toBe(KILLS);
           expect(readFileSync(path.join(place.share, TOOL, 'work/report'), 'utf8')).toContain('kept');
           expect(await guest.complaints()).toEqual([]);
           await guest.shutdown();
           await keeper.close();
+        } catch (error) {
+          // What the command of the moment has to say, and not only that the guest waits.
+          throw new Error(`after ${keeper.reconnections} reconnections; the command: ${daemon.output}`, {
+            cause: error,
+          });
         } finally {
           await guest?.kill();
           await daemon.kill();
