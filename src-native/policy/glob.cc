@@ -133,6 +133,24 @@ bool Glob::equal(std::string_view one, std::string_view other) const {
   });
 }
 
+GlobScreen Glob::screen() const {
+  GlobScreen screen;
+  const auto stars =
+      std::count_if(tokens_.begin(), tokens_.end(), [](const Token& token) { return token.kind == Kind::kStar; });
+  // Whatever is not a star takes one byte.
+  const std::size_t bytes = std::min<std::size_t>(tokens_.size() - static_cast<std::size_t>(stars), screen.longest);
+  screen.shortest = static_cast<std::uint16_t>(bytes);
+  if (stars == 0) screen.longest = screen.shortest;
+  const auto byte_of = [&](const Token& token) {
+    const bool is_certain = token.kind == Kind::kByte && !ignore_case_;
+    return is_certain ? std::int16_t{token.byte} : GlobScreen::kAnyByte;
+  };
+  if (tokens_.empty()) return screen;
+  screen.first = byte_of(tokens_.front());
+  screen.last = byte_of(tokens_.back());
+  return screen;
+}
+
 bool Glob::matches(std::string_view name) const {
   if (!plain_) return matches_tokens(name);
   if (!star_first_) return name.size() == text_.size() && equal(text_, name);

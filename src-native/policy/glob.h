@@ -11,6 +11,25 @@
 
 namespace vfs::policy {
 
+// What a look at a name's length and ends says: most names are none of a pattern's for that. Those of many patterns are
+// in one line of the cache.
+struct GlobScreen {
+  static constexpr std::int16_t kAnyByte = -1;
+
+  std::uint16_t shortest = 0;
+  std::uint16_t longest = 0xffff;
+  std::int16_t first = kAnyByte;
+  std::int16_t last = kAnyByte;
+
+  // False: the pattern does not match.
+  bool admits(std::string_view name) const {
+    if (name.size() < shortest || name.size() > longest) return false;
+    // A byte that must be there is counted in the shortest.
+    return (first == kAnyByte || first == static_cast<unsigned char>(name.front())) &&
+           (last == kAnyByte || last == static_cast<unsigned char>(name.back()));
+  }
+};
+
 class Glob {
  public:
   // The caller has checked the syntax (src-ts/policy/patterns.ts); what is malformed all the same stands for itself.
@@ -18,6 +37,7 @@ class Glob {
   Glob(std::string_view pattern, bool ignore_case);
 
   bool matches(std::string_view name) const;
+  GlobScreen screen() const;
 
  private:
   enum class Kind : std::uint8_t { kByte, kAny, kStar, kClass };

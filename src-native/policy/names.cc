@@ -15,11 +15,11 @@ HiddenLinks::File file_of(const abi::Attr& attr) { return {attr.ino, attr.ctime,
 }  // namespace
 
 Result<abi::EntryOut> PolicyFs::admit(const fuse::Call& call, const Directory& in, std::string_view name,
-                                      const abi::EntryOut& entry) {
+                                      const abi::EntryOut& entry, const Reading* reading) {
   const std::uint64_t linked = number_if_linked(entry.attr);
   const bool is_hidden = linked != 0 && is_hidden_link(call, root_state(), file_of(entry.attr));
   const auto verdict = is_hidden ? Result<Verdict>(Errno(ENOENT))
-                                 : nodes_.add(in, {entry.nodeid, name, S_ISDIR(entry.attr.mode), linked});
+                                 : nodes_.add(in, {entry.nodeid, name, S_ISDIR(entry.attr.mode), linked, reading});
   if (!verdict.ok()) {
     below_.forget(call, entry.nodeid, 1);
     return verdict.error();
@@ -33,9 +33,10 @@ Result<abi::EntryOut> PolicyFs::admit(const fuse::Call& call, const Directory& i
 Result<abi::EntryOut> PolicyFs::look_up(const fuse::Call& call, const Directory& in, const fuse::Name& name) {
   if (in.state->verdict.hidden) return Errno(ENOENT);
   // The file system below is not even asked for what is hidden whatever it is.
-  if (in.rules().hiding(*in.state, name.text()).always()) return Errno(ENOENT);
+  const Reading reading = in.rules().read(*in.state, name.text());
+  if (in.rules().hiding(reading).always()) return Errno(ENOENT);
   VFS_TRY(auto entry, below_.lookup(call, name));
-  if (entry.nodeid != 0) return admit(call, in, name.text(), entry);
+  if (entry.nodeid != 0) return admit(call, in, name.text(), entry, &reading);
   shorten(entry);
   return entry;
 }
@@ -83,9 +84,9 @@ Result<abi::EntryOut> PolicyFs::lookup_parent(const fuse::Call& call) {
 // The name is taken by what would be hidden under it, whatever its type: no guest learns by trying whether it is there.
 Result<Verdict> PolicyFs::vacancy(const Directory& in, std::string_view name) const {
   if (in.state->verdict.hidden) return Errno(ENOENT);
-  const Verdict as_file = in.rules().judge(*in.state, name, false);
-  if (as_file.hidden || in.rules().judge(*in.state, name, true).hidden) return Errno(EACCES);
-  return as_file;
+  const Reading reading = in.rules().read(*in.state, name);
+  if (in.rules().hiding(reading).somehow()) return Errno(EACCES);
+  return in.rules().judge(*in.state, reading, false);
 }
 
 Status PolicyFs::check_creation(const Verdict& verdict, Permission permission, std::uint32_t mode) {

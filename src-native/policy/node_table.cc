@@ -105,6 +105,7 @@ Status NodeTable::renew(const NodeRef& node) {
     Node& at = *step->node;
     Verdict verdict = state->verdict;
     const bool named = !step->name.empty();
+    const StateRef judged_in = state;
     if (at.is_directory_) {
       if (named) state = state->rules->enter(state, step->name);
       verdict = state->verdict;
@@ -115,6 +116,7 @@ Status NodeTable::renew(const NodeRef& node) {
     if (at.generation_ > generation) continue;
     at.generation_ = generation;
     at.verdict_ = verdict;
+    at.judged_in_ = judged_in;
     at.combined_ = false;
     if (at.is_directory_) at.state_ = state;
   }
@@ -127,14 +129,11 @@ Result<NodeTable::Judged> NodeTable::judge(std::uint64_t id) {
   NodeRef node;
   {
     const std::lock_guard lock(shard.mutex);
-    if (id == abi::kRootId) {
-      node = root_;
-    } else if (const auto found = shard.nodes.find(id); found != shard.nodes.end()) {
-      node = found->second;
-    } else {
-      return Errno(EBADF);
-    }
-    if (node->generation_ == generation_.load(std::memory_order_acquire)) return answer(*node);
+    const auto found = id == abi::kRootId ? shard.nodes.end() : shard.nodes.find(id);
+    if (id != abi::kRootId && found == shard.nodes.end()) return Errno(EBADF);
+    const NodeRef& known = id == abi::kRootId ? root_ : found->second;
+    if (known->generation_ == generation_.load(std::memory_order_acquire)) return answer(*known);
+    node = known;
   }
   VFS_CHECK(renew(node));
   const std::lock_guard lock(shard.mutex);
@@ -193,7 +192,22 @@ Result<Directory> NodeTable::parent(std::uint64_t id) {
   return Directory{std::move(above), std::move(state)};
 }
 
+std::optional<Verdict> NodeTable::count_unchanged(const Directory& in, const Found& found) {
+  Shard& shard = shard_of(found.id);
+  const std::lock_guard lock(shard.mutex);
+  const auto known = shard.nodes.find(found.id);
+  if (known == shard.nodes.end()) return std::nullopt;
+  Node& node = *known->second;
+  const bool unchanged = node.judged_in_ == in.state && node.parent_ == in.node && !node.lost_ &&
+                         node.generation_ == in.rules().generation() && node.name_ == found.name;
+  if (!unchanged || node.verdict_.hidden) return std::nullopt;
+  ++node.lookups_;
+  node.linked_ = found.linked;
+  return node.verdict_;
+}
+
 Result<Verdict> NodeTable::add(const Directory& in, const Found& found) {
+  if (auto verdict = count_unchanged(in, found)) return std::move(*verdict);
   const Rules& rules = in.rules();
   const bool named = !found.name.empty();
   StateRef state;
@@ -202,7 +216,8 @@ Result<Verdict> NodeTable::add(const Directory& in, const Found& found) {
     state = named ? rules.enter(in.state, found.name) : in.state;
     verdict = state->verdict;
   } else if (named) {
-    verdict = rules.judge(*in.state, found.name, false);
+    verdict = found.reading != nullptr ? rules.judge(*in.state, *found.reading, false)
+                                       : rules.judge(*in.state, found.name, false);
   }
   if (verdict.hidden) return Errno(ENOENT);
   if (found.id == abi::kRootId) return verdict;
@@ -222,7 +237,7 @@ Result<Verdict> NodeTable::add(const Directory& in, const Found& found) {
     const auto known = shard.nodes.find(found.id);
     if (known != shard.nodes.end() && known_here(*known->second)) {
       combine(*known->second, found.name);
-      settle(*known->second, found, rules.generation(), verdict, std::move(state));
+      settle(*known->second, in, found, verdict, std::move(state));
       return verdict;
     }
   }
@@ -243,7 +258,7 @@ Result<Verdict> NodeTable::add(const Directory& in, const Found& found) {
         combine(*node, found.name);
       }
       node->parent_.swap(above);
-      settle(*node, found, rules.generation(), verdict, std::move(state));
+      settle(*node, in, found, verdict, std::move(state));
     }
   }
   unpin(std::move(above));
@@ -252,14 +267,14 @@ Result<Verdict> NodeTable::add(const Directory& in, const Found& found) {
 }
 
 // It has been found once more, and is where it was found.
-void NodeTable::settle(Node& node, const Found& found, std::uint64_t generation, const Verdict& verdict,
-                       StateRef state) {
+void NodeTable::settle(Node& node, const Directory& in, const Found& found, const Verdict& verdict, StateRef state) {
   ++node.lookups_;
   node.name_ = found.name;
   node.lost_ = false;
   node.linked_ = found.linked;
-  node.generation_ = generation;
+  node.generation_ = in.rules().generation();
   node.verdict_ = verdict;
+  node.judged_in_ = in.state;
   if (node.is_directory_) node.state_ = std::move(state);
 }
 

@@ -20,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -39,19 +40,21 @@ class Node {
 
  private:
   friend class NodeTable;
+  // What every request asks comes first, and is in one line of the cache or two.
   const std::uint64_t id_;
+  std::uint64_t generation_ = 0;  // of the rules that the verdict is from
+  Verdict verdict_;
+  std::uint64_t linked_ = 0;  // its inode number, if it has several names
   const bool is_directory_;
+  bool lost_ = false;      // nobody knows where it is: neither do the parent and the name say so
+  bool combined_ = false;  // the verdict is what several names say together
+  bool held_ = false;      // by the one lookup that is ours
+  StateRef state_;         // of a directory
+  StateRef judged_in_;     // its directory's, by which it was judged
   std::uint64_t lookups_ = 0;
   std::uint64_t children_ = 0;    // nodes that were found here
-  bool held_ = false;             // by the one lookup that is ours
   std::shared_ptr<Node> parent_;  // null: the root
   std::string name_;              // empty: it has none, and what holds for its directory holds for it
-  bool lost_ = false;             // nobody knows where it is: neither do the two above say so
-  std::uint64_t generation_ = 0;  // of the rules that the following is from
-  Verdict verdict_;
-  bool combined_ = false;     // it is what several names say together
-  StateRef state_;            // of a directory
-  std::uint64_t linked_ = 0;  // its inode number, if it has several names
 };
 using NodeRef = std::shared_ptr<Node>;
 
@@ -100,6 +103,7 @@ class NodeTable {
     std::string_view name;
     bool is_directory;
     std::uint64_t linked;
+    const Reading* reading = nullptr;  // of its name, if there is one
   };
   // One more lookup of what was found in a directory; the verdict on it. ENOENT: it is hidden, and does not become
   // known. ENFILE: there are too many. EBADF: the guest has forgotten the directory meanwhile.
@@ -140,15 +144,18 @@ class NodeTable {
   // One less; directories that nobody needs then go, one after the other.
   void unpin(NodeRef directory);
   void put_below(std::uint64_t id, const NodeRef& directory, std::string_view name);
-  static void settle(Node& node, const Found& found, std::uint64_t generation, const Verdict& verdict, StateRef state);
+  // Counts what is found where it was found last, by the rules it was judged by: then nothing about it is new.
+  std::optional<Verdict> count_unchanged(const Directory& in, const Found& found);
+  static void settle(Node& node, const Directory& in, const Found& found, const Verdict& verdict, StateRef state);
   StateRef root_state();
   // Judges by the rules of now whatever stands between a node and the nearest one that is up to date. ESTALE: the way
   // up does not end, because the host has moved directories about, or is not known.
   Status renew(const NodeRef& node);
 
   const LetGo let_go_;
+  // Read by every request, and not beside what requests write.
+  alignas(64) std::atomic<std::uint64_t> generation_;
   std::array<Shard, kShards> shards_;
-  std::atomic<std::uint64_t> generation_;
   std::atomic<std::size_t> size_{0};
   std::mutex mutex_;  // guards the two below
   StateRef root_state_;

@@ -172,8 +172,9 @@ class PolicyFs final : public fuse::FileSystem {
   // --- names.cc
   Result<abi::EntryOut> look_up(const fuse::Call& call, const Directory& in, const fuse::Name& name);
   // What the file system below found or made becomes known; its lookup is undone if it is hidden or cannot be kept.
+  // `reading`: of the name, if there is one already.
   Result<abi::EntryOut> admit(const fuse::Call& call, const Directory& in, std::string_view name,
-                              const abi::EntryOut& entry);
+                              const abi::EntryOut& entry, const Reading* reading = nullptr);
   // A name for something new. EACCES: it is one of something hidden.
   Result<Verdict> vacancy(const Directory& in, std::string_view name) const;
   // Calls what makes a new name, if there may be one more: ENOSPC.

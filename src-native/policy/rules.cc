@@ -35,6 +35,7 @@ std::uint32_t Rules::add_glob(std::string_view text, bool ignore_case) {
   if (known != glob_texts_.end()) return static_cast<std::uint32_t>(known - glob_texts_.begin());
   glob_texts_.emplace_back(text);
   globs_.emplace_back(text, ignore_case);
+  screens_.push_back(globs_.back().screen());
   return static_cast<std::uint32_t>(globs_.size() - 1);
 }
 
@@ -75,34 +76,41 @@ void Rules::close_over(std::uint32_t position, std::vector<std::uint32_t>& into)
   }
 }
 
-Rules::Holding Rules::step(const State& parent, std::string_view name, bool is_directory,
-                           std::vector<std::uint32_t>* next) const {
+Reading Rules::read(const State& parent, std::string_view name, std::vector<std::uint32_t>* next) const {
   // Of each rule the last pattern that matches; patterns are numbered in their order.
-  std::array<std::int32_t, kRulesMax> decisive;
-  std::fill_n(decisive.begin(), effects_.size(), -1);
+  struct Last {
+    std::int32_t directory = -1;
+    std::int32_t other = -1;
+  };
+  std::array<Last, kRulesMax> decisive;
+  bool any = false;
   const auto matched = [&](std::uint32_t index) {
+    if (!any) std::fill_n(decisive.begin(), effects_.size(), Last());
+    any = true;
     const Pattern& pattern = patterns_[index];
-    if (pattern.directories_only && !is_directory) return;
-    std::int32_t& last = decisive[pattern.rule];
-    last = std::max(last, static_cast<std::int32_t>(index));
+    Last& last = decisive[pattern.rule];
+    last.directory = std::max(last.directory, static_cast<std::int32_t>(index));
+    if (!pattern.directories_only) last.other = std::max(last.other, static_cast<std::int32_t>(index));
   };
   for (const Floating& floating : floating_) {
-    if (globs_[floating.glob].matches(name)) matched(floating.pattern);
+    if (matches(floating.glob, name)) matched(floating.pattern);
   }
   for (const std::uint32_t index : parent.positions) {
     const Position& position = positions_[index];
     const bool deep = position.glob < 0;
-    if (!deep && !globs_[static_cast<std::size_t>(position.glob)].matches(name)) continue;
+    if (!deep && !matches(static_cast<std::size_t>(position.glob), name)) continue;
     if (position.last) matched(position.pattern);
     if (next != nullptr && deep) close_over(index, *next);
     if (next != nullptr && !deep && !position.last) close_over(index + 1, *next);
   }
-  Holding holding = parent.holding;
+  Reading reading{parent.holding, parent.holding};
+  if (!any) return reading;
+  const auto holds = [&](std::int32_t last) { return last >= 0 && !patterns_[static_cast<std::size_t>(last)].negated; };
   for (std::size_t rule = 0; rule < effects_.size(); ++rule) {
-    const std::int32_t last = decisive[rule];
-    if (last >= 0 && !patterns_[static_cast<std::size_t>(last)].negated) holding.set(rule);
+    if (holds(decisive[rule].directory)) reading.directory.set(rule);
+    if (holds(decisive[rule].other)) reading.other.set(rule);
   }
-  return holding;
+  return reading;
 }
 
 void Rules::apply(const Effect& effect, Verdict& verdict) const {
@@ -122,19 +130,19 @@ Verdict Rules::verdict_of(const Holding& holding) const {
   return verdict;
 }
 
-Verdict Rules::judge(const State& parent, std::string_view name, bool is_directory) const {
-  const Holding holding = step(parent, name, is_directory, nullptr);
+Verdict Rules::judge(const State& parent, const Reading& reading, bool is_directory) const {
+  const Holding& holding = is_directory ? reading.directory : reading.other;
   return holding == parent.holding ? parent.verdict : verdict_of(holding);
 }
 
-Hiding Rules::hiding(const State& parent, std::string_view name) const {
-  if (!hides_something()) return {};
-  return {.directory = judge(parent, name, true).hidden, .other = judge(parent, name, false).hidden};
+// A rule that hides does so for good.
+Hiding Rules::hiding(const Reading& reading) const {
+  return {.directory = (reading.directory & hides_).any(), .other = (reading.other & hides_).any()};
 }
 
 StateRef Rules::enter(const StateRef& parent, std::string_view name) const {
   std::vector<std::uint32_t> next;
-  const Holding holding = step(*parent, name, true, &next);
+  const Holding holding = read(*parent, name, &next).directory;
   // A rule that holds holds for everything below, and has no more questions.
   std::erase_if(next, [&](std::uint32_t index) { return holding.test(patterns_[positions_[index].pattern].rule); });
   std::sort(next.begin(), next.end());

@@ -68,9 +68,18 @@ struct PolicySource {
 
 class Rules;
 
+// Rules that hold somewhere.
+using Holding = std::bitset<kRulesMax>;
+
+// What the rules say of a name in a directory: if it is a directory's, and if it is of anything else.
+struct Reading {
+  Holding directory;
+  Holding other;
+};
+
 struct State {
   std::shared_ptr<const Rules> rules;
-  std::bitset<kRulesMax> holding;
+  Holding holding;
   std::vector<std::uint32_t> positions;  // ascending
   Verdict verdict;                       // on the directory itself
 
@@ -104,9 +113,16 @@ class Rules : public std::enable_shared_from_this<Rules> {
   }
 
   StateRef root() const;
-  // Of what is called `name` in a directory, if it is a directory, or if it is something else.
-  Verdict judge(const State& parent, std::string_view name, bool is_directory) const;
-  Hiding hiding(const State& parent, std::string_view name) const;
+  // A name in a directory is read once, whatever turns out to have it.
+  Reading read(const State& parent, std::string_view name) const { return read(parent, name, nullptr); }
+  Hiding hiding(const Reading& reading) const;
+  Verdict judge(const State& parent, const Reading& reading, bool is_directory) const;
+  Verdict judge(const State& parent, std::string_view name, bool is_directory) const {
+    return judge(parent, read(parent, name), is_directory);
+  }
+  Hiding hiding(const State& parent, std::string_view name) const {
+    return hides_something() ? hiding(read(parent, name)) : Hiding();
+  }
   StateRef enter(const StateRef& parent, std::string_view name) const;
   // Whether something below could be hidden.
   bool may_hide_below(const State& state) const;
@@ -127,15 +143,17 @@ class Rules : public std::enable_shared_from_this<Rules> {
     std::uint32_t pattern;
     std::uint32_t glob;
   };
-  using Holding = std::bitset<kRulesMax>;
 
   Rules(const PolicySource& source, std::uint64_t generation);
   void add_pattern(const PatternSource& source, std::uint32_t rule, bool ignore_case);
   std::uint32_t add_glob(std::string_view text, bool ignore_case);
+  bool matches(std::size_t glob, std::string_view name) const {
+    return screens_[glob].admits(name) && globs_[glob].matches(name);
+  }
   // Adds a position and those that can be reached from it without a name.
   void close_over(std::uint32_t position, std::vector<std::uint32_t>& into) const;
-  // Which rules hold for a child; and into `next`, if it is wanted, the positions.
-  Holding step(const State& parent, std::string_view name, bool is_directory, std::vector<std::uint32_t>* next) const;
+  // With the positions in the directory of that name, if `next` wants them.
+  Reading read(const State& parent, std::string_view name, std::vector<std::uint32_t>* next) const;
   void apply(const Effect& effect, Verdict& verdict) const;
   Verdict verdict_of(const Holding& holding) const;
 
@@ -150,6 +168,7 @@ class Rules : public std::enable_shared_from_this<Rules> {
   std::vector<std::uint32_t> first_;  // positions where patterns begin
   std::vector<Floating> floating_;
   std::vector<Glob> globs_;
+  std::vector<GlobScreen> screens_;  // of the globs
   std::vector<std::string> glob_texts_;
   std::vector<std::shared_ptr<const std::string>> masks_;
 };

@@ -13,6 +13,19 @@ struct Row {
   bool matches;
 };
 
+TEST(Glob, a_look_at_length_and_ends_is_enough_for_most_names) {
+  const Row rows[] = {
+      {".env", ".env", true},      {".env", "main", false}, {".env", ".envs", false}, {"*.pem", "key.pem", true},
+      {"*.pem", "key.pen", false}, {"*.pem", "m", false},   {"f*", "file", true},     {"f*", "main", false},
+      {"?[ab]", "xy", true},  // what is between the ends is for matches()
+      {"?[ab]", "xyz", false},     {"*", "", true},
+  };
+  for (const Row& row : rows) {
+    EXPECT_EQ(policy::Glob(row.pattern, false).screen().admits(row.name), row.matches)
+        << row.pattern << " " << row.name;
+  }
+}
+
 TEST(Glob, matches_as_gitignore_says) {
   const Row rows[] = {
       {"a", "a", true},
@@ -56,7 +69,11 @@ TEST(Glob, matches_as_gitignore_says) {
       {"*[0-9]", "file", false},
   };
   for (const Row& row : rows) {
-    EXPECT_EQ(policy::Glob(row.pattern, false).matches(row.name), row.matches) << row.pattern << " and " << row.name;
+    const policy::Glob glob(row.pattern, false);
+    EXPECT_EQ(glob.matches(row.name), row.matches) << row.pattern << " and " << row.name;
+    EXPECT_TRUE(glob.screen().admits(row.name) || !row.matches) << row.pattern << " and " << row.name;
+    // In either case it takes as long.
+    EXPECT_TRUE(policy::Glob(row.pattern, true).screen().admits(row.name) || !row.matches) << row.pattern;
   }
 }
 
