@@ -19,6 +19,7 @@ export const PACKAGES = {
   bench: ['strace'],
   sandbox: ['uidmap'],
   disk: ['btrfs-progs', 'e2fsprogs', 'mount'],
+  valgrind: ['valgrind'],
 };
 
 function isInstalled(name) {

@@ -67,13 +67,17 @@ const UNIT_SECONDS_MAX = 900;
  * The unit tests of a build, or those that a filter of GoogleTest names, in as many processes as there are processors.
  * One for each test, as ctest has it, takes minutes under a sanitizer, for starting alone.
  */
-export async function unitTests(name, directory, { env = {}, prefix = [], filter = '*' } = {}) {
+export async function unitTests(
+  name,
+  directory,
+  { env = {}, prefix = [], filter = '*', secondsMax = UNIT_SECONDS_MAX } = {},
+) {
   // A line per test that passed is noise: only failures are shown.
   const hide = /^(\[( RUN| {7}OK|-{10}|={10}| {2}PASSED {2})|Note: |Running main|\s*$)/;
   const shards = Array.from({ length: availableParallelism() }, async (_, index) => {
     const file = report(`${name}-native-${index}.json`);
     const program = [path.join(directory, 'vfs_unit_tests'), `--gtest_filter=${filter}`, `--gtest_output=json:${file}`];
-    const [command, ...args] = [...prefix, 'timeout', '--signal=ABRT', String(UNIT_SECONDS_MAX), ...program];
+    const [command, ...args] = ['timeout', '--signal=ABRT', String(secondsMax), ...prefix, ...program];
     const share = { GTEST_TOTAL_SHARDS: JOBS, GTEST_SHARD_INDEX: String(index) };
     const { ok, output } = await tee(command, args, { env: { ...process.env, ...env, ...share }, hide });
     return unitResult(file, ok, output);
@@ -204,6 +208,34 @@ function vhostUser() {
   return jestTests('vhost-user', 'ts/(vhost-user/|real/vhost-user|real/reconnect|real/resume|real/shrunk)', { env });
 }
 
+/** Confined processes, which end when valgrind makes calls of its own, and those that end as they shall, by a signal. */
+const NOT_UNDER_VALGRIND = [
+  '*DeathTest.*',
+  'Filter.*',
+  'Launch.*',
+  'ProcessCalls.*',
+  'ThreadConfinement.*',
+  'WorkerCalls.*',
+];
+const VALGRIND = [
+  ...['valgrind', '--quiet', '--error-exitcode=9', '--leak-check=full', '--errors-for-leak-kinds=definite'],
+  `--suppressions=${path.join(ROOT, 'test/native/valgrind.supp')}`,
+  '--child-silent-after-fork=yes',
+  // One thread runs at a time, and those that wait for each other take turns.
+  '--fair-sched=yes',
+  // A page that has gone from under a read is put back by the handler of its signal, and the read goes on where it was.
+  '--vex-iropt-register-updates=allregs-at-each-insn',
+];
+const VALGRIND_SECONDS_MAX = 5400;
+
+/** Memcheck on the unit tests. AddressSanitizer looks at what is compiled with it; this sees the whole process. */
+async function valgrind() {
+  ensurePackages(PACKAGES.valgrind, 'memcheck');
+  buildNative();
+  const filter = `-${NOT_UNDER_VALGRIND.join(':')}`;
+  return unitTests('valgrind', 'build-native', { prefix: VALGRIND, filter, secondsMax: VALGRIND_SECONDS_MAX });
+}
+
 /** What a guest, a frontend or a host does that means harm: the tests of the other stages that are about it, alone. */
 async function hostile() {
   ensurePackages([...PACKAGES.sandbox, ...PACKAGES.disk], 'the hostile tests');
@@ -304,6 +336,12 @@ export const STAGES = [
     name: 'hostile',
     title: 'Everything that means harm, alone',
     run: hostile,
+    onDemand: true,
+  },
+  {
+    name: 'valgrind',
+    title: 'Unit tests under valgrind',
+    run: valgrind,
     onDemand: true,
   },
   {

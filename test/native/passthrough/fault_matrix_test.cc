@@ -103,6 +103,9 @@ struct Case {
   std::vector<int> others = {};  // errnos that a failure is turned into
 };
 
+// GoogleTest would print its bytes, some of which nobody has written.
+void PrintTo(const Case& each, std::ostream* out) { *out << each.name; }
+
 FuseRequest as_user(FuseRequest request) {
   const bool root = ::geteuid() == 0;
   return request.caller(root ? kUser : ::geteuid(), root ? kUser : ::getegid(), 1);

@@ -308,5 +308,40 @@ TEST(LockRanges, ends_of_the_number_range_do_not_overflow) {
   EXPECT_EQ(ranges.begin()->second.end, INT64_MAX);
 }
 
+// Many files, because the host's kernel walks all locks of one.
+TEST_F(Locks, are_so_many_and_no_more) {
+  constexpr std::size_t kRangesMax = 65536;
+  constexpr std::uint64_t kOfOneFile = 1024;
+  struct Place {
+    std::uint64_t node;
+    std::uint64_t handle;
+    std::uint64_t start;
+  };
+  const auto set_at = [&](const Place& at, int type) {
+    return fs->setlk(call(at.node), lock(at.handle, 1, type, at.start, at.start));
+  };
+  std::vector<Place> taken;
+  Status status = Unit{};
+  while (status.ok()) {
+    ASSERT_LE(taken.size(), kRangesMax);
+    const std::string name = "file" + std::to_string(taken.size() / kOfOneFile);
+    if (taken.size() % kOfOneFile == 0) put(name, "");
+    const bool is_known = taken.size() % kOfOneFile != 0;
+    Place place = is_known ? taken.back() : Place{node(name), 0, 0};
+    if (!is_known) place.handle = open(place.node, O_RDWR);
+    place.start += 2;  // a gap, or else they are one
+    status = set_at(place, F_WRLCK);
+    if (status.ok()) taken.push_back(place);
+  }
+  EXPECT_ERRNO(status, ENOLCK);
+  // Before it is taken, a lock counts as the most ranges that it may add.
+  EXPECT_GE(taken.size(), kRangesMax - 1);
+  Place more = taken.back();
+  more.start += 2;
+  ASSERT_TRUE(set_at(taken[5], F_UNLCK).ok());
+  ASSERT_TRUE(set_at(taken[7], F_UNLCK).ok());
+  EXPECT_TRUE(set_at(more, F_WRLCK).ok());
+}
+
 }  // namespace
 }  // namespace vfs::test
