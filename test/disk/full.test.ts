@@ -61,12 +61,15 @@ test.each(DISKS)(
       await guest.fs.unlink('/file-1');
       // Its room is free when the device has heard that the guest no longer knows it.
       await guest.fs.settled();
-      await guest.fs.writeFile('/instead', contents[0] as Buffer);
-      expect(await guest.fs.readFile('/instead')).toEqual(contents[0]);
+      // Not all of it, because in pieces it may need more blocks that say where they are.
+      const [removed = Buffer.alloc(0), ...kept] = contents;
+      const instead = removed.subarray(0, removed.length / 2);
+      await guest.fs.writeFile('/instead', instead);
+      expect(await guest.fs.readFile('/instead')).toEqual(instead);
       await guest.close();
       await backend.close();
       disk.remount();
-      for (const [index, content] of contents.entries()) {
+      for (const [index, content] of [instead, ...kept].entries()) {
         const name = index === 0 ? 'instead' : `file-${index + 1}`;
         expect(readFileSync(join(disk.mountPoint, name)).equals(content)).toBe(true);
       }
