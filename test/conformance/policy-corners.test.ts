@@ -2,13 +2,11 @@
 import fs = require('node:fs');
 import { expect, test } from '@jest/globals';
 import { deny, hide, limits } from 'virtio-fs';
-import { FUSE_ROOT_ID } from 'virtio-fs/testing';
+import { FUSE_ROOT_ID, WRITE_CACHE } from 'virtio-fs/testing';
 import { expectErrno } from './support/compare.js';
 import { conformance } from './support/harness.js';
 
 const { O_APPEND, O_RDWR, O_WRONLY } = fs.constants;
-/** FUSE_WRITE_CACHE: the data is of the guest's page cache. */
-const WRITE_CACHE = 1;
 
 conformance(
   'corners of policies',

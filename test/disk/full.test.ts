@@ -6,14 +6,12 @@ import { constants, readFileSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { FsBackend } from 'virtio-fs';
-import { FUSE_ROOT_ID, LoopbackGuest } from 'virtio-fs/testing';
+import { FUSE_ROOT_ID, LoopbackGuest, WRITE_CACHE } from 'virtio-fs/testing';
 import { BLOCK, block } from './blocks.js';
 import { DiskImage } from './image.js';
 
 const { O_RDWR } = constants;
 const WRITERS = 8;
-/** FUSE_WRITE_CACHE: the data is of the guest's page cache. */
-const WRITE_CACHE = 1;
 /** Not a part of what a disk has room for. */
 const PIECE_BLOCKS = 37;
 /** Where there is no more room, the kernel writes back and looks again, which waits for the machine's disk. */
@@ -46,13 +44,30 @@ async function fill(guest: LoopbackGuest, index: number, code: string): Promise<
   return Buffer.concat(blocks);
 }
 
+interface OnDisk {
+  readonly disk: DiskImage;
+  readonly backend: FsBackend;
+  readonly guest: LoopbackGuest;
+}
+
+/** With a guest whose share is a disk of its own. */
+async function withDisk(make: () => DiskImage, use: (on: OnDisk) => Promise<void>): Promise<void> {
+  const disk = make();
+  const backend = new FsBackend({ tag: 'disk', sharedDir: disk.mountPoint });
+  const guest = await LoopbackGuest.boot(backend);
+  try {
+    await use({ disk, backend, guest });
+  } finally {
+    await guest.close();
+    await backend.close();
+    disk.dispose();
+  }
+}
+
 test.each(DISKS)(
   '$title: several that write until nothing fits keep what was acknowledged, and room that is made is used',
   async ({ make, code }) => {
-    const disk = make();
-    const backend = new FsBackend({ tag: 'disk', sharedDir: disk.mountPoint });
-    const guest = await LoopbackGuest.boot(backend);
-    try {
+    await withDisk(make, async ({ disk, backend, guest }) => {
       const contents = await Promise.all(Array.from({ length: WRITERS }, (_, index) => fill(guest, index + 1, code)));
       expect(contents.reduce((sum, { length }) => sum + length, 0)).toBeGreaterThan(4 << 20);
       await expect(guest.fs.writeFile('/more', Buffer.alloc(BLOCK * 64))).rejects.toMatchObject({ code });
@@ -73,11 +88,7 @@ test.each(DISKS)(
         const name = index === 0 ? 'instead' : `file-${index + 1}`;
         expect(readFileSync(join(disk.mountPoint, name)).equals(content)).toBe(true);
       }
-    } finally {
-      await guest.close();
-      await backend.close();
-      disk.dispose();
-    }
+    });
   },
   TIMEOUT_MS,
 );
@@ -86,10 +97,7 @@ test.each(DISKS)(
 test.each(DISKS)(
   '$title: what is written from the page cache is written as a whole, or the guest is told',
   async ({ make, code }) => {
-    const disk = make();
-    const backend = new FsBackend({ tag: 'disk', sharedDir: disk.mountPoint });
-    const guest = await LoopbackGuest.boot(backend);
-    try {
+    await withDisk(make, async ({ guest }) => {
       const { entry, fh } = await guest.fuse.create(FUSE_ROOT_ID, 'file', O_RDWR);
       const content = Buffer.alloc(PIECE_BLOCKS * BLOCK, 1);
       const fillDisk = async (): Promise<void> => {
@@ -99,11 +107,7 @@ test.each(DISKS)(
         }
       };
       await expect(fillDisk()).rejects.toMatchObject({ code });
-    } finally {
-      await guest.close();
-      await backend.close();
-      disk.dispose();
-    }
+    });
   },
   TIMEOUT_MS,
 );

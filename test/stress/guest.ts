@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import zlib = require('node:zlib');
 import { ServedGuest } from '../e2e/served-guest.js';
 import { type GuestName, compileProgram } from '../guests/index.js';
-import { type Held, held, residentBytes } from './held.js';
+import { GROWTH_BYTES_MAX, type Held, held, residentBytes } from './held.js';
 
 export interface GuestStressOptions {
   readonly name: GuestName;
@@ -28,9 +28,6 @@ export interface GuestStressReport {
   readonly operations: number;
   readonly rounds: number;
 }
-
-/** Anonymous memory of the process after the first round and after any later one: the heap of JavaScript is in it. */
-export const GROWTH_BYTES_MAX = 128 << 20;
 
 /** A backend starts these when they are first needed, and ends those that have long had nothing to do (docs/api.md). */
 const POOL_THREADS = 4;

@@ -1,6 +1,9 @@
 /** What this process holds, to be compared with what it held before. */
 import fs = require('node:fs');
 
+/** What memory may grow by after the first round: the heap of JavaScript is in it. */
+export const GROWTH_BYTES_MAX = 128 << 20;
+
 export interface Held {
   readonly descriptors: number;
   readonly threads: number;

@@ -1,12 +1,12 @@
 /** `npm run stress`: see scripts/stress.mjs. Rounds with new seeds, until the time is over. */
 import { parseArgs } from 'node:util';
 import type { GuestName } from '../guests/index.js';
-import { GROWTH_BYTES_MAX, stressGuest } from './guest.js';
+import { stressGuest } from './guest.js';
+import { GROWTH_BYTES_MAX } from './held.js';
 import { stress } from './stress.js';
 
 /** One round; the growth of memory is looked at over all of them. */
 const ROUND_SECONDS_MAX = 60;
-const GROWTH_MAX = 128 << 20;
 /** The guests of one run: each is a boot and rounds of its own. */
 const GUEST_CONFIGS = ['cache=auto', 'cache=auto,writeback=true'];
 
@@ -46,7 +46,7 @@ async function stressLoopback({ end, seed: firstSeed, clients }: Run): Promise<v
     rss ??= process.memoryUsage.rss();
   }
   const growth = process.memoryUsage.rss() - (rss ?? 0);
-  if (growth > GROWTH_MAX) throw new Error(`the process has grown by ${growth >> 20} MiB since the first round`);
+  if (growth > GROWTH_BYTES_MAX) throw new Error(`the process has grown by ${growth >> 20} MiB since the first round`);
   const grown = `memory ${growth >> 20} MiB more than after the first, descriptors and threads as before`;
   console.log(`stress: ${operations} operations in ${rounds} rounds, all as the models say; ${grown}`);
 }

@@ -2,6 +2,7 @@
 // the chain goes back with nothing written.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -29,31 +30,25 @@ void expect_dropped(BorrowedRequest& request) {
   EXPECT_EQ(request.header().len, 0U);
 }
 
-TEST(Reply, header_into_memory_that_is_gone_is_dropped) {
+void expect_dropped_without_memory(const std::function<void(Request&)>& finish) {
   BorrowedRequest request(getattr_request());
   ASSERT_TRUE(request->take_header());
   ASSERT_TRUE(request->reserve_reply());
   request.take_memory_back();
-  request->finish_empty();
+  finish(*request);
   expect_dropped(request);
+}
+
+TEST(Reply, header_into_memory_that_is_gone_is_dropped) {
+  expect_dropped_without_memory([](Request& request) { request.finish_empty(); });
 }
 
 TEST(Reply, payload_into_memory_that_is_gone_is_dropped) {
-  BorrowedRequest request(getattr_request());
-  ASSERT_TRUE(request->take_header());
-  ASSERT_TRUE(request->reserve_reply());
-  request.take_memory_back();
-  request->finish_bytes(std::as_bytes(std::span("payload", 7)));
-  expect_dropped(request);
+  expect_dropped_without_memory([](Request& request) { request.finish_bytes(std::as_bytes(std::span("payload", 7))); });
 }
 
 TEST(Reply, error_into_memory_that_is_gone_is_dropped) {
-  BorrowedRequest request(getattr_request());
-  ASSERT_TRUE(request->take_header());
-  ASSERT_TRUE(request->reserve_reply());
-  request.take_memory_back();
-  request->finish_error(Errno(ENOENT));
-  expect_dropped(request);
+  expect_dropped_without_memory([](Request& request) { request.finish_error(Errno(ENOENT)); });
 }
 
 TEST(Reply, header_of_a_request_that_is_gone_is_none) {
