@@ -92,14 +92,14 @@ Status die_with_parent() {
 }
 
 Result<std::array<UniqueFd, 2>> pipe() {
-  int ends[2];
-  VFS_CHECK(attempt([&] { return ::pipe2(ends, O_CLOEXEC); }));
+  std::array<int, 2> ends{-1, -1};
+  VFS_CHECK(attempt([&] { return ::pipe2(ends.data(), O_CLOEXEC); }));
   return std::array{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
 Result<std::array<UniqueFd, 2>> socket_pair() {
-  int ends[2];
-  VFS_CHECK(attempt([&] { return ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends); }));
+  std::array<int, 2> ends{-1, -1};
+  VFS_CHECK(attempt([&] { return ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()); }));
   return std::array{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 

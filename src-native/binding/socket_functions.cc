@@ -92,7 +92,7 @@ Napi::Value socket_connect(const Napi::CallbackInfo& info) {
 
 Napi::Value socket_pair(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  int fds[2];
+  int fds[2] = {-1, -1};
   if (::socketpair(AF_UNIX, SOCK_STREAM | kSocketFlags, 0, fds) != 0) {
     return throw_system(env, Errno(errno), "socketpair");
   }
