@@ -155,6 +155,20 @@ std::uint64_t second_node(const Request& request) {
   }
 }
 
+bool asks_beyond_its_room(const Request& request) {
+  fuse::Decoder decoder = request.decoder();
+  const auto beyond = [&](const auto& in) { return in.ok() && in.value().size > request.room_bytes(); };
+  switch (request.row()->opcode) {
+    case Opcode::kRead:
+      return beyond(decoder.take<abi::ReadIn>());
+    case Opcode::kGetxattr:
+    case Opcode::kListxattr:
+      return beyond(decoder.take<abi::GetxattrIn>());
+    default:
+      return false;
+  }
+}
+
 bool interceptable(const OpRow& row) { return row.answer == fuse::Answer::kReply && !row.before_init; }
 
 InterceptPlan::InterceptPlan(const InterceptPlanSource& source) {

@@ -63,6 +63,10 @@ std::optional<Places> places_of(const fuse::Request& request, policy::PolicyFs& 
 // about the session itself (INIT, DESTROY).
 bool interceptable(const fuse::OpRow& row);
 
+// READ, GETXATTR or LISTXATTR of more than there is room for. Handlers are told of no more than that, so that nobody
+// could say of it afterwards what the server says.
+bool asks_beyond_its_room(const fuse::Request& request);
+
 class InterceptPlan {
  public:
   struct Terms {
@@ -78,7 +82,7 @@ class InterceptPlan {
   std::uint64_t operations() const { return operations_; }
   // The first number of a node that is the application's own; the highest number: there are none.
   std::uint64_t first_virtual() const { return first_virtual_; }
-  bool is_virtual(std::uint64_t node) const { return node >= first_virtual_; }
+  bool is_virtual(std::uint64_t node) const { return virtual_sets_ != 0 && node >= first_virtual_; }
   // The set that is asked about such a node, as bits; 0: there is no such operation on them.
   std::uint32_t concerned_virtual(const fuse::OpRow& row) const { return sets_[fuse::op_slot(&row)] & virtual_sets_; }
   // Whether a request about a node of the share has one of the application's own as its other place.

@@ -70,7 +70,7 @@ bool Interceptor::take(InterceptedTask& task, const void* owner, bool pumped, fu
   const std::size_t bytes = parameters.size() + room + request.data_bytes();
   Errno refusal(0);
   // More than can have been agreed on for one WRITE.
-  if (request.data_bytes() > setup_.data_bytes_max) refusal = Errno(EINVAL);
+  if (request.data_bytes() > setup_.data_bytes_max || asks_beyond_its_room(request)) refusal = Errno(EINVAL);
   if (closing_ || observer_ == nullptr || !usable_) refusal = Errno(EIO);
   // Nothing is kept by the length that a guest claims: its own memory is as long.
   if (bytes > kBytesMax - bytes_) refusal = Errno(ENOMEM);

@@ -139,7 +139,9 @@ Result<abi::CreateOut> PolicyFs::open_there(const fuse::Call& call, const abi::C
     // After OPEN_ATOMIC it does; but that is too late for what truncating has done.
     if (!atomic || (in.flags & O_TRUNC) != 0) {
       const std::uint32_t access = (writes(in.flags) ? W_OK : 0) | ((in.flags & kAccess) != O_WRONLY ? R_OK : 0);
-      if (!below_.access(there, abi::AccessIn{access, 0}).ok()) return Errno(atomic ? EACCES : ESTALE);
+      const Status allowed = below_.access(there, abi::AccessIn{access, 0});
+      if (!allowed.ok() && allowed.error() == Errno(EROFS)) return Errno(EROFS);
+      if (!allowed.ok()) return Errno(atomic ? EACCES : ESTALE);
     }
     return open(there, abi::OpenIn{in.flags & ~static_cast<std::uint32_t>(O_CREAT | O_EXCL), in.open_flags});
   };

@@ -4,7 +4,7 @@ import path = require('node:path');
 import { expect, test } from '@jest/globals';
 import { FuseError, handlers, hide, type Handlers, type HandlerRequest } from 'virtio-fs';
 import type { HandledOperation, PolicyObject, RequestContext } from 'virtio-fs';
-import { FUSE_ROOT_ID, OPCODES } from 'virtio-fs/testing';
+import { FUSE_ROOT_ID, OPCODES, StructWriter, nameBytes } from 'virtio-fs/testing';
 import { expectErrno, outcomeOf } from './support/compare.js';
 import { conformance, type Harness } from './support/harness.js';
 import { policyCodecs } from '../ts/support/internal.js';
@@ -21,6 +21,13 @@ conformance(
     const share = (name: string): string => path.join(current().share, name);
     /** What a handler has seen, in order. */
     const seen: string[] = [];
+    /** Tells that it was asked, and passes on. */
+    const note =
+      (name: string) =>
+      <R>(_request: unknown, next: () => Promise<R>): Promise<R> => {
+        seen.push(name);
+        return next();
+      };
     const start = (): Harness => {
       seen.length = 0;
       return current();
@@ -437,8 +444,51 @@ conformance(
         removexattr: ['name'],
       });
     });
+
+    test('what asks for more than there is room for is refused before a handler is told', async () => {
+      const { guest } = start();
+      fs.writeFileSync(share('file'), 'x'.repeat(8192));
+      const { nodeId } = await guest.fuse.lookup(FUSE_ROOT_ID, 'file');
+      const { fh } = await guest.fuse.open(nodeId, O_RDONLY);
+      on({ read: note('read'), getxattr: note('getxattr'), listxattr: note('listxattr') });
+      const read = new StructWriter(40).u64(fh).u64(0n).u32(8192).u32(0).u64(0n).u64(0n).done();
+      const sized = new StructWriter(8).u32(4096).u32(0).done();
+      const attempts: [number, Buffer[]][] = [
+        [OPCODES.READ, [read]],
+        [OPCODES.GETXATTR, [sized, nameBytes('user.x')]],
+        [OPCODES.LISTXATTR, [sized]],
+      ];
+      for (const [opcode, body] of attempts) {
+        const { error } = await guest.request(opcode, { nodeId, body, replyBytes: 100 });
+        expect([opcode, error]).toEqual([opcode, -22]);
+      }
+      expect(seen).toEqual([]);
+      await guest.fuse.release(nodeId, fh);
+    });
+
+    test('a node with a number that a mount could have given, and none has, does not exist', async () => {
+      const { guest } = start();
+      on({ getattr: note('getattr') });
+      for (const nodeId of [1n << 62n, (1n << 64n) - 1n]) {
+        await expectErrno('EBADF', () => guest.fuse.getattr(nodeId));
+      }
+      expect(seen).toEqual([]);
+    });
   },
   {},
   {},
   [],
+);
+
+conformance(
+  'handlers of a read-only share',
+  (current) => {
+    test('CREATE of what is there, to write, is EROFS', async () => {
+      fs.writeFileSync(path.join(current().share, 'file'), 'x');
+      await expectErrno('EROFS', () => current().guest.fuse.create(FUSE_ROOT_ID, 'file', O_CREAT | O_RDWR));
+    });
+  },
+  {},
+  { readOnly: true },
+  { on: { create: (_request, next) => next() } },
 );

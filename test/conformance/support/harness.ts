@@ -123,9 +123,10 @@ export class Harness {
 
 function policyOption(policy: Policy | undefined): { policy?: Policy } {
   if (!HANDLERS) return policy === undefined ? {} : { policy };
-  const given: PolicyObject =
-    policy === undefined || !('rules' in policy) ? { rules: (policy as Rule[]) ?? [] } : policy;
-  return { policy: { on: TRANSPARENT, lasting: true, ...given } };
+  // What nobody has asked for shall not show.
+  if (policy === undefined) return { policy: { on: TRANSPARENT, lasting: true, rules: [] } };
+  const given: PolicyObject = 'rules' in policy ? policy : { rules: policy as Rule[] };
+  return { policy: { on: TRANSPARENT, ...given } };
 }
 
 /** Declares a suite for each variant. The guest is booted with `options` before each test, on a share as configured and ruled. */
