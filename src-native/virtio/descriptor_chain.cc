@@ -71,14 +71,32 @@ class ChainWalk {
     if (!writable && into_.ranges_.size() > into_.readable_count_) return Fault::kReadableAfterWritable;
     if (descriptor.len == 0) return Unit{};  // carries nothing
     const GuestRange range{GuestAddress{descriptor.addr}, descriptor.len};
-    if (auto window = memory_.window(range); !window.ok()) return window.error();
+    const bool appended = extend_last(range, writable);
+    if (!appended) {
+      if (auto window = memory_.window(range); !window.ok()) return window.error();
+    }
     std::uint64_t& total = writable ? into_.writable_bytes_ : into_.readable_bytes_;
     total += descriptor.len;
     // §2.7.4.2: at most 2^32 bytes in a chain, and the used length has 32 bits.
     if (total > std::numeric_limits<std::uint32_t>::max()) return Fault::kTotalTooLarge;
+    if (appended) return Unit{};
     into_.ranges_.push_back(range);
     if (!writable) ++into_.readable_count_;
     return Unit{};
+  }
+
+  // A guest describes data page by page, and many of its pages follow each other: one range is one segment of a system
+  // call. False: they do not, or not in this process, because they lie in two regions.
+  bool extend_last(const GuestRange& range, bool writable) {
+    const std::size_t first = writable ? into_.readable_count_ : 0;
+    if (into_.ranges_.size() == first) return false;
+    GuestRange& last = into_.ranges_.back();
+    if (range.address.value - last.address.value != last.length) return false;
+    if (range.length > std::numeric_limits<std::uint32_t>::max() - last.length) return false;
+    const GuestRange both{last.address, last.length + range.length};
+    if (!memory_.contains(both)) return false;
+    last = both;
+    return true;
   }
 
   const GuestMemory& memory_;

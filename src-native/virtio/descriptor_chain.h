@@ -12,8 +12,8 @@
 
 namespace vfs::virtio {
 
-// The ranges of one chain: readable ones first, then writable ones. Reused from request to request, so that a warm
-// queue does not allocate.
+// The ranges of one chain: readable ones first, then writable ones; what several descriptors describe piece by piece is
+// one. Reused from request to request, so that a warm queue does not allocate.
 class ChainRanges {
  public:
   void clear();

@@ -25,6 +25,7 @@ function driverArguments(options) {
   // Without indirect tables each page of a request takes a descriptor of the ring itself.
   if (options['no-indirect']) args.push('--no-indirect', '--ring-size', '1024');
   if (options['no-event-idx']) args.push('--no-event-idx');
+  if (options.scattered) args.push('--scattered');
   return args;
 }
 
@@ -77,12 +78,12 @@ async function measureEverything(options) {
   );
   const measured = [];
   for (const fileSystem of options.fileSystems) measured.push(await measureOn(fileSystem, peers, jobs, options));
-  const { lengths, driverCpu, backendCpu, queues, segment, cfg } = options;
+  const { lengths, driverCpu, backendCpu, queues, segment, scattered, cfg } = options;
   return {
     format: FORMAT,
     date: new Date().toISOString(),
     machine,
-    options: { ...lengths, driverCpu, backendCpu, queues, segment, cfg, quick: options.quick },
+    options: { ...lengths, driverCpu, backendCpu, queues, segment, scattered, cfg, quick: options.quick },
     peers: peers.map(({ name, version }) => ({ name, version, negotiated: measured[0].negotiated[name] })),
     storage: Object.fromEntries(options.fileSystems.map((name, i) => [name, measured[i].storage])),
     jobs,

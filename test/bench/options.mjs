@@ -23,6 +23,7 @@ How
   --wait WAY,…        eventfd (default), poll: how the driver waits for completions
   --queues N          request queues, where the backend has so many; default: 1
   --segment BYTES     data in one descriptor; default: 4096, a page of the guest
+  --scattered         what is read and written lies in pages of the guest that never follow each other
   --no-event-idx, --no-indirect
   --cpus D,B          CPU of the driver and of the backend; default: the first two. Twice the same: both on one.
   --nice N            priority of everything, for a machine that is not quiet
@@ -53,6 +54,7 @@ const OPTIONS = {
   wait: { type: 'string', default: 'eventfd' },
   queues: { type: 'string', default: '1' },
   segment: { type: 'string', default: '4096' },
+  scattered: { type: 'boolean', default: false },
   'no-event-idx': { type: 'boolean', default: false },
   'no-indirect': { type: 'boolean', default: false },
   cpus: { type: 'string' },

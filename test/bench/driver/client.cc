@@ -32,6 +32,7 @@ std::string opcode_text(abi::Opcode opcode) { return "opcode " + std::to_string(
 
 Client::Client(const ClientOptions& options)
     : segment_bytes_(options.segment_bytes),
+      scattered_(options.scattered),
       frontend_(with_buffers(options)),
       slots_(kDepthMax + 1),
       in_flight_(kDepthMax + 1),
@@ -74,9 +75,13 @@ std::size_t Client::queue_of(const Slot& slot, const Request& request) const {
   return 1 + slot.index % frontend_.request_queues();
 }
 
-std::size_t Client::add_data(std::size_t count, std::uint64_t at, std::uint32_t bytes, bool writable) {
+std::size_t Client::add_data(std::size_t count, const Request& request, std::uint64_t at, std::uint32_t bytes,
+                             bool writable) {
+  const bool swaps = scattered_ && request.any_order && bytes % (2 * segment_bytes_) == 0;
   for (std::uint32_t done = 0; done < bytes; done += segment_bytes_) {
-    pieces_[count++] = {at + done, std::min(segment_bytes_, bytes - done), writable};
+    // Each changes places with its neighbour: 1, 0, 3, 2 and so on.
+    const std::uint32_t page = swaps ? (done / segment_bytes_ ^ 1U) * segment_bytes_ : done;
+    pieces_[count++] = {at + page, std::min(segment_bytes_, bytes - page), writable};
   }
   return count;
 }
@@ -99,12 +104,12 @@ void Client::submit(const Slot& slot, const Request& request) {
   std::size_t count = 0;
   pieces_[count++] = {at, sizeof(header), false};
   if (request.argument_bytes > 0) pieces_[count++] = {at + sizeof(header), request.argument_bytes, false};
-  count = add_data(count, slot.memory + slot_layout::kData, request.data_in, false);
+  count = add_data(count, request, slot.memory + slot_layout::kData, request.data_in, false);
   if (request.has_reply) {
     const std::uint64_t reply_at = slot.memory + slot_layout::kReply;
     pieces_[count++] = {reply_at, sizeof(abi::OutHeader), true};
     if (request.reply_bytes > 0) pieces_[count++] = {reply_at + sizeof(abi::OutHeader), request.reply_bytes, true};
-    count = add_data(count, slot.memory + slot_layout::kData, request.data_out, true);
+    count = add_data(count, request, slot.memory + slot_layout::kData, request.data_out, true);
   }
   Ring& ring = frontend_.ring(queue_of(slot, request));
   if (!ring.add({pieces_.data(), count}, slot.memory + slot_layout::kTable, slot.index)) die("the ring has no room");

@@ -22,6 +22,8 @@ struct Mistake {
 struct ClientOptions : FrontendOptions {
   // Bytes of data in one descriptor: what a page is to a guest.
   std::uint32_t segment_bytes = 4096;
+  // The pages of a file's data never follow each other in the guest's memory; else they always do.
+  bool scattered = false;
 };
 
 class Client {
@@ -68,10 +70,11 @@ class Client {
 
   void init();
   std::size_t queue_of(const Slot& slot, const Request& request) const;
-  std::size_t add_data(std::size_t count, std::uint64_t at, std::uint32_t bytes, bool writable);
+  std::size_t add_data(std::size_t count, const Request& request, std::uint64_t at, std::uint32_t bytes, bool writable);
   bool has_used();
 
   std::uint32_t segment_bytes_;
+  bool scattered_;
   Frontend frontend_;
   std::vector<Slot> slots_;
   std::vector<InFlight> in_flight_;

@@ -46,6 +46,7 @@ struct Request {
   std::uint32_t data_out = 0;     // of the slot's data, received
   int expected_errno = 0;
   bool has_reply = true;
+  bool any_order = false;  // nobody looks at the data
 };
 
 class RequestWriter {
@@ -93,6 +94,10 @@ class RequestWriter {
   }
   RequestWriter& expect(int error) {
     request_.expected_errno = error;
+    return *this;
+  }
+  RequestWriter& any_order() {
+    request_.any_order = true;
     return *this;
   }
   RequestWriter& no_reply() {

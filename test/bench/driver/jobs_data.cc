@@ -61,7 +61,8 @@ class Read : public FileJob {
     if (slot.step == 1) return false;
     request.begin(Opcode::kRead, node_)
         .argument(abi::ReadIn{handle_, next_offset(), bytes_, 0, 0, O_RDWR, 0})
-        .data_out(bytes_);
+        .data_out(bytes_)
+        .any_order();
     return true;
   }
   std::uint32_t direct(DirectSlot& slot) override {
@@ -91,6 +92,7 @@ class Write : public FileJob {
     request.begin(Opcode::kWrite, node_)
         .argument(abi::WriteIn{handle_, next_offset(), bytes_, 0, 0, O_RDWR, 0})
         .data_in(bytes_)
+        .any_order()
         .reply<abi::WriteOut>();
   }
 };

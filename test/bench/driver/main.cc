@@ -71,6 +71,8 @@ Arguments parse(int count, char** values) {
       arguments.client.ring_size = static_cast<std::uint16_t>(number(value()));
     else if (option == "--segment")
       arguments.client.segment_bytes = static_cast<std::uint32_t>(number(value()));
+    else if (option == "--scattered")
+      arguments.client.scattered = true;
     else
       die("unknown option " + std::string(option));
   }

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/fake_driver.h"
@@ -248,6 +251,49 @@ TEST_F(ChainWalk, detached_memory_is_unavailable) {
   const auto walked = walk_chain(*borrowed, table, 0, {kSize, true}, ranges_);
   ASSERT_FALSE(walked.ok());
   EXPECT_EQ(walked.error(), Fault::kMemoryUnavailable);
+}
+
+class WrittenRanges final : public WriteObserver {
+ public:
+  void guest_memory_written(GuestRange range) override { seen.emplace_back(range.address.value, range.length); }
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> seen;
+};
+
+TEST_F(ChainWalk, pieces_that_follow_each_other_are_one_range) {
+  std::vector<std::byte> bytes(0x20000);
+  WrittenRanges written;
+  const auto borrowed = GuestMemory::borrow();
+  borrowed->attach(bytes, GuestAddress{0}, &written);
+  // What is read ends where the room begins, and the fourth lies before the third.
+  const std::array<abi::Descriptor, 5> chain{{{0x1000, 16, kNext, 1},
+                                              {0x1010, 100, kNext | kWrite, 2},
+                                              {0x1074, 28, kNext | kWrite, 3},
+                                              {0x1000, 16, kNext | kWrite, 4},
+                                              {0x1010, 8, kWrite, 0}}};
+  copy_bytes(MutableByteSpan(bytes).subspan(kTableAt), std::as_bytes(std::span(chain)));
+  const GuestBytes table = borrowed->window({GuestAddress{kTableAt}, kSize * sizeof(abi::Descriptor)}).value();
+  ASSERT_TRUE(walk_chain(*borrowed, table, 0, {kSize, true}, ranges_).ok());
+  EXPECT_EQ(ranges_.reader(*borrowed).remaining(), 16U);
+  GuestWriter room = ranges_.writer(*borrowed);
+  ASSERT_EQ(room.remaining(), 152U);
+  ASSERT_TRUE(room.put_bytes(std::vector<std::byte>(152)).ok());
+  const std::vector<std::pair<std::uint64_t, std::uint32_t>> expected{{0x1010, 128}, {0x1000, 24}};
+  EXPECT_EQ(written.seen, expected);
+}
+
+TEST(ChainWalkOfRegions, pieces_that_follow_each_other_in_two_regions_are_two_ranges) {
+  constexpr std::uint64_t kRegion = 0x10000;
+  // The second is mapped somewhere else.
+  const auto memory =
+      GuestMemory::allocate({{GuestAddress{0}, kRegion, -1, 0}, {GuestAddress{kRegion}, kRegion, -1, 0}}).value();
+  const std::array<abi::Descriptor, 2> chain{{{kRegion - 4, 4, kNext | kWrite, 1}, {kRegion, 4, kWrite, 0}}};
+  copy_bytes(memory->region_bytes(0), std::as_bytes(std::span(chain)));
+  const GuestBytes table = memory->window({GuestAddress{0}, 2 * sizeof(abi::Descriptor)}).value();
+  ChainRanges ranges;
+  ASSERT_TRUE(walk_chain(*memory, table, 0, {2, false}, ranges).ok());
+  ASSERT_TRUE(ranges.writer(*memory).put(std::uint64_t{0x0807060504030201}).ok());
+  EXPECT_EQ(value_from<std::uint32_t>(memory->region_bytes(0).subspan(kRegion - 4)), 0x04030201U);
+  EXPECT_EQ(value_from<std::uint32_t>(memory->region_bytes(1)), 0x08070605U);
 }
 
 TEST(ChainWalkOfGigabytes, total_that_does_not_fit_32_bits_is_too_large) {
