@@ -8,7 +8,10 @@ import { ROOT, capture, run } from '../../scripts/lib/run.mjs';
 const EXECUTABLE = path.join(ROOT, 'build-bench/vfs_bench_driver');
 /** For LD_PRELOAD: see allocations/count_unsafe.cc. */
 export const ALLOCATIONS_LIBRARY = path.join(ROOT, 'build-bench/libvfs_bench_allocations.so');
+/** An addon: see crossing/crossing.cc. */
+export const CROSSING_ADDON = path.join(ROOT, 'build-bench/vfs_bench_crossing.node');
 
+/** The driver, and all that is compiled for the bench besides. */
 export function buildDriver() {
   const options = { stdio: ['ignore', 'ignore', 'inherit'] };
   run('cmake', ['--preset', 'bench'], options);
