@@ -26,7 +26,10 @@ export class InterceptedRequest {
   readonly #parameters: AnyParameters;
   readonly #codec: ParametersCodec<AnyParameters>;
   readonly #replies: ReplyCodec<AnyReply>;
-  readonly #abort = new AbortController();
+  /** Made when a handler asks for its signal: it costs more than all the rest of a request here. */
+  #abort: AbortController | undefined;
+  /** Somebody else has decided. */
+  #abandoned: FuseError | undefined;
   /** Who waits for the reply of the file system. */
   #waiting: { resolve: (reply: AnyReply) => void; reject: (error: Error) => void } | undefined;
   /** The handlers have answered. */
@@ -94,7 +97,8 @@ export class InterceptedRequest {
 
   abandoned(errno: number): void {
     const reason = new FuseError(errno);
-    this.#abort.abort(reason);
+    this.#abandoned = reason;
+    this.#abort?.abort(reason);
     this.#waiting?.reject(reason);
   }
 
@@ -126,6 +130,14 @@ export class InterceptedRequest {
   #asOfTheGuest({ size }: { readonly size: number }): AnyReply {
     const sent = this.#parameters['size'] as number;
     return { size: size === this.#dataBytes ? sent : Math.min(size, sent) };
+  }
+
+  #signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      if (this.#abandoned !== undefined) this.#abort.abort(this.#abandoned);
+    }
+    return this.#abort.signal;
   }
 
   async #ask(index: number, parameters: AnyParameters, data: Uint8Array | undefined): Promise<AnyReply> {
@@ -162,7 +174,9 @@ export class InterceptedRequest {
 
   #requestFor(parameters: AnyParameters, data: Uint8Array | undefined): HandlerRequest<never> {
     const { message, newPath } = this.#event;
-    const context = {
+    const signal = (): AbortSignal => this.#signal();
+    return Object.freeze({
+      ...parameters,
       operation: this.operation,
       path: this.path,
       newPath: newPath === undefined ? undefined : decodeText(newPath),
@@ -172,10 +186,11 @@ export class InterceptedRequest {
       gid: message.readUInt32LE(28),
       pid: message.readUInt32LE(32),
       initFlags: this.#event.initFlags,
-      signal: this.#abort.signal,
+      get signal(): AbortSignal {
+        return signal();
+      },
       data: () => (data === undefined ? this.#ownData() : Buffer.from(data)),
-    };
-    return Object.freeze({ ...parameters, ...context }) as unknown as HandlerRequest<never>;
+    }) as unknown as HandlerRequest<never>;
   }
 
   #ownData(): Buffer {
@@ -193,8 +208,8 @@ export class InterceptedRequest {
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
       // If somebody else has decided, `abandoned` says so, or will.
-      if (this.#native.proceed(this.#event.id, encoded, data) || !(this.#decided || this.#abort.signal.aborted)) return;
-      reject(this.#abort.signal.aborted ? (this.#abort.signal.reason as Error) : new FuseError('EIO'));
+      if (this.#native.proceed(this.#event.id, encoded, data) || !(this.#decided || this.#abandoned)) return;
+      reject(this.#abandoned ?? new FuseError('EIO'));
     });
   }
 
