@@ -30,13 +30,12 @@ Result<PassthroughFs::Found> PassthroughFs::find(const fuse::Call& call, int dir
 Result<PassthroughFs::Found> PassthroughFs::find_opened(const fuse::Call& call, UniqueFd fd, FdBudget::Token token,
                                                         const Whereabouts& where) {
   VFS_TRY(const auto seen, sys::statx(fd.get(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
-  VFS_TRY(auto inode, inodes_.acquire_known(call.session, key_of(seen), nullptr, where));
-  if (inode != nullptr) {
-    expects_unknown_.note(false);
-  } else {
-    Anchor anchor{std::move(fd), std::move(token), nullptr};
-    VFS_TRY(inode, inodes_.acquire(call.session, seen, std::move(anchor), nullptr, where));
-  }
+  const int opened = fd.get();
+  Anchor anchor{std::move(fd), std::move(token), nullptr};
+  VFS_TRY(auto inode, inodes_.acquire(call.session, seen, std::move(anchor), nullptr, where));
+  // Something known has a descriptor of its own.
+  const auto held = inode->path_fd();
+  if (!held.ok() || held.value().get() != opened) expects_unknown_.note(false);
   return Found{std::move(inode), seen};
 }
 
