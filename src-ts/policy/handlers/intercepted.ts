@@ -12,8 +12,8 @@ import { takeBackOf } from './own-replies.js';
 // Within this file an operation is only known at run time: its types are those of any.
 type AnyParameters = Record<string, unknown>;
 type AnyReply = object;
-/** Operations that are answered with as many bytes as are asked for. */
-const SIZED: ReadonlySet<HandledOperation> = new Set(['read', 'readdir', 'readdirplus']);
+/** A guest may ask these for more than it has given room for, and gets what fits. (A READ like that is refused.) */
+const SIZED: ReadonlySet<HandledOperation> = new Set(['readdir', 'readdirplus']);
 type AnyHandler = (request: HandlerRequest<never>, next: unknown) => unknown;
 
 export class InterceptedRequest {
@@ -120,7 +120,7 @@ export class InterceptedRequest {
     return parameters;
   }
 
-  /** A guest may ask for more than it has given room for; nobody shall get ready for that. */
+  /** Nobody shall get ready for more than there is room for. */
   #within(parameters: AnyParameters): AnyParameters {
     if (!SIZED.has(this.operation)) return parameters;
     return { ...parameters, size: Math.min(parameters['size'] as number, this.#event.roomBytes) };

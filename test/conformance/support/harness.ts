@@ -125,7 +125,7 @@ function policyOption(policy: Policy | undefined): { policy?: Policy } {
   if (!HANDLERS) return policy === undefined ? {} : { policy };
   // What nobody has asked for shall not show.
   if (policy === undefined) return { policy: { on: TRANSPARENT, lasting: true, rules: [] } };
-  const given: PolicyObject = 'rules' in policy ? policy : { rules: policy as Rule[] };
+  const given: PolicyObject = Array.isArray(policy) ? { rules: policy as Rule[] } : (policy as PolicyObject);
   return { policy: { on: TRANSPARENT, ...given } };
 }
 

@@ -45,8 +45,15 @@ test('nothing is made ready for more than the reply has room for', async () => {
   const { fh } = await guest.fuse.open(nodeId, 0);
   const body = Buffer.alloc(40);
   body.writeBigUInt64LE(fh, 0);
-  body.writeUInt32LE(0xf000_0000, 16);
-  await guest.request(OPCODES.READ, { nodeId, body, replyBytes: 4096 });
+  const read = async (bytes: number): Promise<number> => {
+    body.writeUInt32LE(bytes, 16);
+    return (await guest.request(OPCODES.READ, { nodeId, body, replyBytes: 4096 })).error;
+  };
+  // As of a file of the share.
+  expect(await read(0xf000_0000)).toBe(-22);
+  expect(await read(4097)).toBe(-22);
+  expect(sizes).toEqual([]);
+  expect(await read(4096)).toBe(0);
   expect(sizes).toEqual([4096]);
 });
 
