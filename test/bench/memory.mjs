@@ -1,5 +1,5 @@
-// What a backend takes from the heap: allocations per operation once it is warm, and memory per known inode. For this the
-// backends are started once more, with a library that counts.
+// What a backend takes from the heap: allocations per operation once it is warm, and memory per known inode. For each the
+// backends are started once more, for the first with a library that counts.
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { ALLOCATIONS_LIBRARY } from './driver.mjs';
@@ -25,7 +25,17 @@ async function allocationsOf(subject, job, file) {
   return Number(readFileSync(file).readBigUInt64LE() - before) / unitsInAll;
 }
 
-async function bytesPerInode(subject, held) {
+/** Of a backend that has its descriptors for this alone. */
+async function bytesPerInode(peer, place, setting) {
+  const subject = await Subject.start({ ...peer, name: `${peer.name}-held` }, place, setting);
+  try {
+    return await bytesPerInodeOf(subject, setting.held);
+  } finally {
+    await subject.end();
+  }
+}
+
+async function bytesPerInodeOf(subject, held) {
   await subject.driver.run('hold', { depth: 16, operations: HELD_FIRST });
   const before = anonymousBytes(subject.processes);
   const { failure } = await subject.driver.run('hold', { depth: 16, operations: held });
@@ -46,11 +56,10 @@ export async function measureMemory(peers, place, setting, jobs) {
     const subject = await Subject.start(counting({ ...peer, name: `${peer.name}-counted` }, file), place, setting);
     try {
       for (const { job, counts } of result.allocations) counts[peer.name] = await allocationsOf(subject, job, file);
-      // Last, because afterwards it may have no descriptors left.
-      result.bytesPerInode[peer.name] = await bytesPerInode(subject, setting.held);
     } finally {
       await subject.end();
     }
+    result.bytesPerInode[peer.name] = await bytesPerInode(peer, place, setting);
     console.error(`memory of ${peer.name}`);
   }
   return result;

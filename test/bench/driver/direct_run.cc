@@ -32,16 +32,12 @@ class Event {
 
 class DirectRun {
  public:
-  DirectRun(Job& job, const RunOptions& options, const DirectOptions& where)
-      : job_(job),
-        options_(options),
-        where_(where),
-        slots_(std::min(options.depth, kDepthMax)),
-        data_(slots_.size() * kDataBytesMax) {
+  DirectRun(Job& job, const RunOptions& options, const DirectOptions& where, const GuestRam& ram)
+      : job_(job), options_(options), where_(where), slots_(std::min(options.depth, kDepthMax)) {
     report_.depth = static_cast<unsigned>(slots_.size());
     // Each has its own, as requests that are under way at once have: what is copied leaves the cache sooner.
     for (std::uint32_t i = 0; i < slots_.size(); ++i) {
-      slots_[i] = {i, 0, data_.data() + std::size_t{i} * kDataBytesMax, where.segment_bytes};
+      slots_[i] = {i, 0, ram.at(std::uint64_t{i} * kDataBytesMax), where.segment_bytes};
     }
     const std::uint64_t begin = now_ns();
     measured_from_ = begin + options.warm_ms * kNsPerMs;
@@ -132,7 +128,6 @@ class DirectRun {
   RunOptions options_;
   DirectOptions where_;
   std::vector<DirectSlot> slots_;
-  std::vector<std::byte> data_;
   RunReport report_{};
   Event kick_;
   Event call_;
@@ -147,9 +142,9 @@ class DirectRun {
 
 }  // namespace
 
-RunReport run_direct(Job& job, const RunOptions& options, const DirectOptions& where) {
+RunReport run_direct(Job& job, const RunOptions& options, const DirectOptions& where, const GuestRam& ram) {
   if (where.driver_cpu >= 0) bind_to_cpu(where.driver_cpu);
-  return DirectRun(job, options, where).execute();
+  return DirectRun(job, options, where, ram).execute();
 }
 
 }  // namespace vfs::bench

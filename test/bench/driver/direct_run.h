@@ -5,6 +5,8 @@
 //   deeper     this thread makes the calls of `depth` operations and wakes the other thread once
 #pragma once
 
+#include "client.h"
+#include "guest_ram.h"
 #include "job.h"
 #include "report.h"
 
@@ -16,6 +18,9 @@ struct DirectOptions {
   std::uint32_t segment_bytes = 4096;
 };
 
-RunReport run_direct(Job& job, const RunOptions& options, const DirectOptions& where);
+// `ram` has kDirectRamBytes, and stays from run to run as a guest's memory does: pages that a process touches for the
+// first time cost more than what is measured.
+inline constexpr std::size_t kDirectRamBytes = std::size_t{kDepthMax} * kDataBytesMax;
+RunReport run_direct(Job& job, const RunOptions& options, const DirectOptions& where, const GuestRam& ram);
 
 }  // namespace vfs::bench

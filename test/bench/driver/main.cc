@@ -98,7 +98,10 @@ class Program {
         share_(check_fd(::open(arguments.share.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "opening the share")) {
     ::umask(0);
     if (arguments.direct.driver_cpu >= 0) bind_to_cpu(arguments.direct.driver_cpu);
-    if (!arguments.client.socket_path.empty()) client_.emplace(arguments.client);
+    if (arguments.client.socket_path.empty())
+      direct_ram_.emplace(kDirectRamBytes);
+    else
+      client_.emplace(arguments.client);
   }
 
   void serve() {
@@ -171,7 +174,7 @@ class Program {
     else if (client_)
       report = run_job(*client_, job, options, processes_);
     else
-      report = run_direct(job, options, arguments_.direct);
+      report = run_direct(job, options, arguments_.direct, *direct_ram_);
     print(to_json(report));
   }
 
@@ -191,6 +194,7 @@ class Program {
   Arguments arguments_;
   UniqueFd share_;
   std::optional<Client> client_;
+  std::optional<GuestRam> direct_ram_;  // if there is no client
   std::vector<pid_t> processes_;
   std::map<std::string, std::unique_ptr<Job>> jobs_;
 };
