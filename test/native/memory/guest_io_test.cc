@@ -11,6 +11,7 @@
 
 #include "base/sys.h"
 #include "support/fake_driver.h"
+#include "support/written_ranges.h"
 
 namespace vfs {
 namespace {
@@ -326,19 +327,13 @@ TEST_F(GuestIo, nothing_is_copied_from_and_to_nowhere) {
   EXPECT_EQ(seen(0x1000, 4), std::string("abc\0", 4));
 }
 
-class Observer final : public WriteObserver {
- public:
-  void guest_memory_written(GuestRange range) override { seen.emplace_back(range.address.value, range.length); }
-  std::vector<std::pair<std::uint64_t, std::uint32_t>> seen;
-};
-
 class BorrowedIo : public ::testing::Test {
  protected:
   BorrowedIo() { memory_->attach(bytes_, GuestAddress{0x1000}, &observer_); }
   GuestWriter writer() const { return {*memory_, ranges_, 12}; }
 
   std::vector<std::byte> bytes_ = std::vector<std::byte>(64);
-  Observer observer_;
+  test::WrittenRanges observer_;
   std::shared_ptr<GuestMemory> memory_ = GuestMemory::borrow();
   std::vector<GuestRange> ranges_{{GuestAddress{0x1000}, 4}, {GuestAddress{0x1010}, 8}};
 };

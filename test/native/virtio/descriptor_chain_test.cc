@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "support/fake_driver.h"
+#include "support/written_ranges.h"
 #include "virtio/ring_layout.h"
 
 namespace vfs::virtio {
@@ -253,15 +254,9 @@ TEST_F(ChainWalk, detached_memory_is_unavailable) {
   EXPECT_EQ(walked.error(), Fault::kMemoryUnavailable);
 }
 
-class WrittenRanges final : public WriteObserver {
- public:
-  void guest_memory_written(GuestRange range) override { seen.emplace_back(range.address.value, range.length); }
-  std::vector<std::pair<std::uint64_t, std::uint32_t>> seen;
-};
-
 TEST_F(ChainWalk, pieces_that_follow_each_other_are_one_range) {
   std::vector<std::byte> bytes(0x20000);
-  WrittenRanges written;
+  test::WrittenRanges written;
   const auto borrowed = GuestMemory::borrow();
   borrowed->attach(bytes, GuestAddress{0}, &written);
   // What is read ends where the room begins, and the fourth lies before the third.
