@@ -26,7 +26,7 @@ export class InterceptedRequest {
   readonly #parameters: AnyParameters;
   readonly #codec: ParametersCodec<AnyParameters>;
   readonly #replies: ReplyCodec<AnyReply>;
-  /** Made when a handler asks for its signal: it costs more than all the rest of a request here. */
+  /** Made when a handler asks for its signal: few do. */
   #abort: AbortController | undefined;
   /** Somebody else has decided. */
   #abandoned: FuseError | undefined;
