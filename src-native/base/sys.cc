@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/closing.h"
 #include "base/sys_attempt.h"
 
 #ifndef SYS_faccessat2
@@ -28,7 +29,9 @@ namespace vfs {
 
 void UniqueFd::reset() {
   // close(2): after EINTR on Linux the descriptor is gone, so there is nothing to retry and nobody to tell.
-  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  if (fd_ < 0) return;
+  const int fd = std::exchange(fd_, -1);
+  if (!ClosingBurst::takes(fd)) ::close(fd);
 }
 
 }  // namespace vfs

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/closing.h"
 #include "fuse/repeat.h"
 
 namespace vfs::device {
@@ -99,6 +100,7 @@ bool QueueEngine::memory_shrunk() {
 }
 
 Result<std::size_t, Fault> QueueEngine::serve(std::size_t limit) {
+  const ClosingBurst burst;  // of one FORGET after the other
   std::size_t taken = 0;
   if (memory_offered_.load(std::memory_order_acquire)) VFS_CHECK(take_offered_memory(0));
   while (taken < limit) {

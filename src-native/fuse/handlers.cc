@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "base/closing.h"
 #include "fuse/invoke.h"
 
 namespace vfs::fuse {
@@ -37,6 +38,7 @@ Progress handle_lookup(Server& server, Request& request, bool may_wait) {
 }
 
 Progress handle_forget(Server& server, Request& request, bool may_wait) {
+  const ClosingBurst::PutOff put_off;
   Decoder decoder = request.decoder();
   if (const auto in = decoder.take<abi::ForgetIn>(); in.ok()) {
     server.file_system().forget(server.call_of(request, may_wait), request.header().nodeid, in.value().nlookup);
@@ -46,6 +48,8 @@ Progress handle_forget(Server& server, Request& request, bool may_wait) {
 }
 
 Progress handle_batch_forget(Server& server, Request& request, bool may_wait) {
+  const ClosingBurst burst;
+  const ClosingBurst::PutOff put_off;
   Decoder decoder = request.decoder();
   if (const auto in = decoder.take<abi::BatchForgetIn>(); in.ok()) {
     const Call call = server.call_of(request, may_wait);

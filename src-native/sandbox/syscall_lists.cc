@@ -77,6 +77,7 @@ constexpr auto kWorkerRules = std::to_array<SyscallRule>({
     allow("statx", SYS_statx),
     allow("openat", SYS_openat),
     allow("close", SYS_close),
+    allow("close_range", SYS_close_range),
     allow("getdents64", SYS_getdents64),
     allow("readlinkat", SYS_readlinkat),
     allow("faccessat2", SYS_faccessat2),

@@ -1,10 +1,13 @@
 #include "device/queue_engine.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <latch>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "support/worker_rig.h"
 
@@ -85,6 +88,45 @@ TEST(QueueEngine, has_work_while_there_is_something_to_serve_or_to_flush) {
   EXPECT_TRUE(rig.engine->has_work());
   EXPECT_TRUE(rig.engine->flush());
   EXPECT_FALSE(rig.engine->has_work());
+}
+
+// What the file system gives back for a request: a descriptor that nobody else has.
+struct GivenBack {
+  explicit GivenBack(Service& service, std::string method) : fd(test::WorkerRig::make_event()), number(fd.get()) {
+    service.fs.before = [this, method = std::move(method)](const test::Recorded& recorded) {
+      if (recorded.method == method) {
+        fd.reset();
+        was_open = is_open();
+      }
+      return ok_status();
+    };
+  }
+  bool is_open() const { return ::fcntl(number, F_GETFD) != -1; }
+
+  UniqueFd fd;
+  const int number;
+  bool was_open = false;  // right after it was given back
+};
+
+TEST(QueueEngine, what_is_forgotten_is_closed_when_the_burst_has_been_served) {
+  Service service;
+  EngineRig rig(service);
+  rig.begin_session();
+  const GivenBack given_back(service, "forget");
+  rig.client.send(test::FuseRequest(abi::Opcode::kForget, 9).with(abi::ForgetIn{1}));
+  rig.serve();
+  EXPECT_TRUE(given_back.was_open);
+  EXPECT_FALSE(given_back.is_open());
+}
+
+TEST(QueueEngine, what_is_released_is_closed_before_the_answer) {
+  Service service;
+  EngineRig rig(service);
+  rig.begin_session();
+  const GivenBack given_back(service, "release");
+  rig.client.send(test::FuseRequest(abi::Opcode::kRelease, 9).with(abi::ReleaseIn{}));
+  rig.serve();
+  EXPECT_FALSE(given_back.was_open);
 }
 
 TEST(QueueEngine, completion_of_another_thread_wakes_the_owner_and_waits_for_it) {
