@@ -308,6 +308,13 @@ void name_thread(std::string_view name) {
   ::pthread_setname_np(::pthread_self(), buffer);
 }
 
+void wake_without_haste() {
+  // What the application has chosen otherwise (real time) stays.
+  if (::sched_getscheduler(0) != SCHED_OTHER) return;
+  const sched_param none{};
+  static_cast<void>(::sched_setscheduler(0, SCHED_BATCH, &none));
+}
+
 int thread_id() { return static_cast<int>(::syscall(SYS_gettid)); }
 
 Status fchdir(int fd) {

@@ -99,6 +99,10 @@ bool is_nonblocking(int fd);
 
 // --- threads. Raw system calls: the glibc wrappers would change every thread of the process.
 void name_thread(std::string_view name);  // cut to 15 bytes, as the kernel wants
+// From now on the calling thread, when it wakes up, waits for a processor that is free instead of taking one from
+// another thread (SCHED_BATCH, sched(7)). It has its share of a busy one all the same. Nothing happens where that is
+// not allowed, or the thread has another policy than the usual one.
+void wake_without_haste();
 int thread_id();
 Status unshare_fs();
 Status fchdir(int fd);  // of the whole process, but for threads that have unshared it

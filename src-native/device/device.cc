@@ -106,6 +106,7 @@ std::shared_ptr<Interceptor> Device::make_interceptor(const DeviceOptions& optio
 Status Device::start_worker(unsigned index, const virtio::QueueSetup& setup, std::shared_ptr<GuestMemory> memory,
                             Notifiers notifiers) {
   VFS_ASSERT(!has_queue(index));
+  const bool is_hiprio = index == 0;  // FORGET, which nobody waits for
   Worker::Setup worker_setup{.name = thread_name(tag_, index),
                              .queue = setup,
                              .memory = std::move(memory),
@@ -114,8 +115,8 @@ Status Device::start_worker(unsigned index, const virtio::QueueSetup& setup, std
                              .prepare_thread = prepare_thread(),
                              .err = std::move(notifiers.err),
                              .before_batch = &passthrough::look_again_at_identity,
-                             // Nobody waits for what the hiprio queue does.
-                             .poll_max = index == 0 ? std::chrono::microseconds(0) : poll_max_};
+                             .poll_max = is_hiprio ? std::chrono::microseconds(0) : poll_max_,
+                             .urgent = !is_hiprio};
   WorkerEvents events{[this, index](Fault fault) { observer_.queue_failed(index, fault); },
                       [this, index] { observer_.queue_stopped(index); }};
   VFS_TRY(workers_[index], Worker::start(std::move(worker_setup), server_, pool_, lot_, std::move(events), gates()));

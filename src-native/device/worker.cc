@@ -107,6 +107,7 @@ void Worker::signal_err() {
 
 void Worker::run() {
   sys::name_thread(setup_.name);
+  if (!setup_.urgent) sys::wake_without_haste();
   if (!setup_.prepare_thread().ok()) {
     // Without an identity of its own this thread must not serve anybody.
     fail(Fault::kThreadNotReady);
@@ -128,7 +129,7 @@ Result<std::size_t, Fault> Worker::serve_batch() {
   std::size_t first = 0;
   // With more than a batch the driver has something to do while we go on. Without EVENT_IDX it cannot say that it is
   // awake, and would be called a second time.
-  if (setup_.queue.event_idx && waiting > kLeadMin && waiting <= kBatch) {
+  if (setup_.urgent && setup_.queue.event_idx && waiting > kLeadMin && waiting <= kBatch) {
     const auto taken = engine_->serve(waiting - lead_of(waiting));
     if (engine_->flush()) signal_call();
     if (!taken.ok()) return taken;

@@ -38,6 +38,7 @@ class Worker {
     UniqueFd err = {};  // may be none
     BeforeBatch before_batch = nullptr;
     std::chrono::microseconds poll_max{0};  // how long to look for more before sleeping; 0: not at all
+    bool urgent = true;                     // somebody waits for what it serves
   };
 
   // Starts the thread. Errors: of eventfd, epoll and thread creation. What is wrong with the ring, the `failed` event

@@ -1,6 +1,7 @@
 #include "device/worker.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <atomic>
 #include <latch>
@@ -331,6 +332,24 @@ TEST(Worker, thread_that_cannot_be_prepared_serves_nobody) {
   EXPECT_EQ(rig.failure(), Fault::kThreadNotReady);
   rig.stop();
   EXPECT_TRUE(service.fs.calls().empty());
+}
+
+TEST(Worker, one_that_nobody_waits_for_takes_the_processor_from_nobody) {
+  for (const bool urgent : {true, false}) {
+    Service service;
+    WorkerRig rig(service);
+    rig.set_urgent(urgent);
+    static std::atomic<int> policy;
+    policy = -1;
+    rig.start_with(rig.driver().setup(), [] {
+      policy = ::sched_getscheduler(0);
+      return ok_status();
+    });
+    EXPECT_TRUE(eventually([&] { return policy != -1; }));
+    EXPECT_EQ(policy, urgent ? SCHED_OTHER : SCHED_BATCH);
+    rig.begin_session();
+    rig.stop();
+  }
 }
 
 TEST(Worker, set_call_gives_one_call_to_the_new_descriptor) {
