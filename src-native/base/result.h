@@ -7,7 +7,7 @@
 #pragma once
 
 #include <cerrno>
-#include <optional>
+#include <cstdint>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -34,30 +34,93 @@ inline constexpr Errno kWouldWait{0x10000};
 // "Done, nothing to say".
 struct Unit {};
 
+// How a result is kept. Two words come back from a function in registers. A value and the byte of a variant would be
+// put together in memory first and read from there as words, which has to wait until the stores are through, for longer
+// than many a function here takes. So a small value has a word for the error beside it; 0: there is none.
+namespace result_detail {
+
+inline constexpr std::uint64_t kIsError = std::uint64_t{1} << 32;  // beside the number of the error
+
+constexpr std::uint64_t code_of(Errno error) { return kIsError | static_cast<std::uint32_t>(error.value()); }
+template <typename E>
+  requires std::is_enum_v<E>
+constexpr std::uint64_t code_of(E error) {
+  return kIsError | static_cast<std::uint32_t>(error);
+}
+
+template <typename E>
+constexpr E error_of(std::uint64_t code) {
+  return E(static_cast<std::int32_t>(static_cast<std::uint32_t>(code)));
+}
+
+template <typename T>
+inline constexpr bool kFitsRegister =
+    std::is_trivially_copyable_v<T> && std::is_default_constructible_v<T> && sizeof(T) <= sizeof(std::uint64_t);
+
+template <typename T, typename E>
+class State {
+ public:
+  explicit State(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+  explicit State(E error) : state_(std::in_place_index<1>, error) {}
+  explicit State(std::in_place_t) : state_(std::in_place_index<0>) {}
+  bool ok() const { return state_.index() == 0; }
+  T& value() { return *std::get_if<0>(&state_); }
+  const T& value() const { return *std::get_if<0>(&state_); }
+  E error() const { return *std::get_if<1>(&state_); }
+
+ private:
+  std::variant<T, E> state_;
+};
+
+template <typename T, typename E>
+  requires kFitsRegister<T>
+class State<T, E> {
+ public:
+  explicit State(T value) : value_(value) {}
+  explicit State(E error) : code_(code_of(error)) {}
+  explicit State(std::in_place_t) {}
+  bool ok() const { return code_ == 0; }
+  T& value() { return value_; }
+  const T& value() const { return value_; }
+  E error() const { return error_of<E>(code_); }
+
+ private:
+  [[no_unique_address]] T value_{};  // Unit takes no room
+  std::uint64_t code_ = 0;
+};
+
+}  // namespace result_detail
+
 template <typename T, typename E = Errno>
 class [[nodiscard]] Result {
   static_assert(!std::is_same_v<T, E>, "a result must tell its value from its error by type");
 
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
-  Result(E error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(T value) : state_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Result(E error) : state_(error) {}             // NOLINT(google-explicit-constructor)
+  // A value of zeros, to be filled where it is: a large one would be copied.
+  explicit Result(std::in_place_t) : state_(std::in_place) {}
 
-  bool ok() const { return state_.index() == 0; }
+  bool ok() const { return state_.ok(); }
+  T& value() & {
+    VFS_ASSERT(ok());
+    return state_.value();
+  }
   const T& value() const& {
     VFS_ASSERT(ok());
-    return *std::get_if<0>(&state_);
+    return state_.value();
   }
   T&& value() && {
     VFS_ASSERT(ok());
-    return std::move(*std::get_if<0>(&state_));
+    return std::move(state_.value());
   }
-  const E& error() const {
+  E error() const {
     VFS_ASSERT(!ok());
-    return *std::get_if<1>(&state_);
+    return state_.error();
   }
 
  private:
-  std::variant<T, E> state_;
+  result_detail::State<T, E> state_;
 };
 
 using Status = Result<Unit>;

@@ -18,7 +18,7 @@ Result<PassthroughFs::Found> PassthroughFs::find(const fuse::Call& call, int dir
     expects_unknown_.note(false);
   }
   // Most lookups are of something known; then this is the only system call.
-  VFS_TRY(const auto seen, sys::statx(directory, where.name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, kStatxMask));
+  VFS_TRY(const auto& seen, sys::statx(directory, where.name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, kStatxMask));
   VFS_TRY(auto known, acquire_known(call, directory, where, key_of(seen)));
   expects_unknown_.note(known == nullptr);
   if (known != nullptr) return Found{std::move(known), seen};
@@ -29,7 +29,7 @@ Result<PassthroughFs::Found> PassthroughFs::find(const fuse::Call& call, int dir
 // What was opened because it was not expected to be known: one call less if it is not, and two more if it is.
 Result<PassthroughFs::Found> PassthroughFs::find_opened(const fuse::Call& call, UniqueFd fd, FdBudget::Token token,
                                                         const Whereabouts& where) {
-  VFS_TRY(const auto seen, sys::statx(fd.get(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
+  VFS_TRY(const auto& seen, sys::statx(fd.get(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
   const int opened = fd.get();
   Anchor anchor{std::move(fd), std::move(token), nullptr};
   VFS_TRY(auto inode, inodes_.acquire(call.session, seen, std::move(anchor), nullptr, where));
@@ -60,7 +60,7 @@ Result<PassthroughFs::Found> PassthroughFs::find_unknown(const fuse::Call& call,
 Result<PassthroughFs::Found> PassthroughFs::adopt(const fuse::Call& call, UniqueFd fd, FdBudget::Token token,
                                                   const Created* created, const Whereabouts& where) {
   // What counts is what was opened, whatever stood behind the name a moment ago.
-  VFS_TRY(auto seen, sys::statx(fd.get(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
+  VFS_TRY(auto&& seen, sys::statx(fd.get(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
   if (created != nullptr) VFS_CHECK(complete(call, fd.get(), *created, seen));
   const auto handle =
       uses_handles_ ? sys::name_to_handle_at(fd.get(), "", AT_EMPTY_PATH) : Result<sys::FileHandle>(Errno(EOPNOTSUPP));

@@ -214,7 +214,7 @@ Result<abi::AttrOut> PassthroughFs::attributes(const Inode& inode) const {
 }
 
 Result<abi::AttrOut> PassthroughFs::attributes_of(int fd) const {
-  VFS_TRY(const auto seen, sys::statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
+  VFS_TRY(const auto& seen, sys::statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask));
   return abi::AttrOut{attr_timeout_.seconds, attr_timeout_.rest, 0, shown(fd, seen)};
 }
 

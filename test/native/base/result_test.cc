@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/fault.h"
 
@@ -65,6 +67,31 @@ TEST(Result, value_and_error_of_the_same_representation_stay_apart) {
   EXPECT_TRUE(value.ok());
   ASSERT_FALSE(error.ok());
   EXPECT_EQ(error.error(), Fault::kBadQueueSize);
+}
+
+TEST(Result, value_in_place_begins_as_zeros_and_is_filled_where_it_is) {
+  struct Large {
+    std::array<int, 64> numbers;
+  };
+  Result<Large> large(std::in_place);
+  ASSERT_TRUE(large.ok());
+  EXPECT_EQ(large.value().numbers.at(63), 0);
+  large.value().numbers.at(63) = 7;
+  EXPECT_EQ(std::move(large).value().numbers.at(63), 7);
+  EXPECT_EQ(Result<int>(std::in_place).value(), 0);
+}
+
+TEST(Result, any_error_of_either_kind_comes_back_as_it_was) {
+  // 0 and negative ones are none, but who gives them shall not be taken for a success.
+  for (const int error : {1, EDOM, 511, kWouldWait.value(), 0, -1}) {
+    EXPECT_EQ(Status(Errno(error)).error(), Errno(error));
+    EXPECT_EQ(Result<bool>(Errno(error)).error(), Errno(error));
+    EXPECT_EQ(Result<std::string>(Errno(error)).error(), Errno(error));
+  }
+  for (const Fault fault : {static_cast<Fault>(0), Fault::kThreadNotReady}) {
+    EXPECT_EQ((Result<Unit, Fault>(fault).error()), fault);
+    EXPECT_EQ((Result<std::string, Fault>(fault).error()), fault);
+  }
 }
 
 TEST(ResultDeathTest, value_of_an_error_ends_the_process) {
