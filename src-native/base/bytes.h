@@ -40,4 +40,10 @@ T value_from(ByteSpan bytes) {
   return value;
 }
 
+// A value to the first sizeof(T) bytes; the caller has checked that there are as many.
+template <WireValue T>
+void value_to(MutableByteSpan bytes, const T& value) {
+  std::memcpy(bytes.data(), &value, sizeof(T));
+}
+
 }  // namespace vfs

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 
 #include "fuse/handlers.h"
 #include "fuse/invoke.h"
@@ -12,27 +13,45 @@ namespace vfs::fuse {
 
 namespace {
 
+struct Listed {
+  std::uint64_t ino;
+  std::uint64_t cookie;
+  std::uint32_t type;
+  std::string_view name;
+};
+
+// Each member where it belongs: a structure that is made first and copied then would be read before it is written, and
+// that wait is longer than all else that an entry takes.
+void put_dirent(MutableByteSpan to, const Listed& listed) {
+  value_to(to.subspan(offsetof(abi::Dirent, ino)), listed.ino);
+  value_to(to.subspan(offsetof(abi::Dirent, off)), listed.cookie);
+  value_to(to.subspan(offsetof(abi::Dirent, namelen)), static_cast<std::uint32_t>(listed.name.size()));
+  value_to(to.subspan(offsetof(abi::Dirent, type)), listed.type);
+}
+
 // Packs one entry after the other, and gives the guest a block of them at a time: a window on its memory for each
-// would cost more than the entry. `Head` is what stands before the name.
-template <typename Head>
+// would cost more than the entry.
 class Packer {
  public:
-  explicit Packer(GuestWriter room) : room_(room) {}
+  // `head_bytes`: what stands before the name, the Dirent last.
+  Packer(GuestWriter room, std::size_t head_bytes) : room_(room), head_bytes_(head_bytes) {}
 
   bool fits(std::size_t name_length) const {
-    return padded(sizeof(Head) + name_length) <= room_.remaining() - collected_;
+    return padded(head_bytes_ + name_length) <= room_.remaining() - collected_;
   }
 
-  // The caller has asked fits().
-  void put(const Head& head, std::string_view name) {
-    const std::size_t size = padded(sizeof(Head) + name.size());
+  // The caller has asked fits(). Returns the place for what stands before the Dirent.
+  MutableByteSpan put(const Listed& listed) {
+    const std::size_t size = padded(head_bytes_ + listed.name.size());
     if (size > block_.size() - collected_) flush();
     const MutableByteSpan entry = MutableByteSpan(block_).subspan(collected_, size);
-    copy_bytes(entry, bytes_of(head));
-    copy_bytes(entry.subspan(sizeof(Head)), std::as_bytes(std::span(name)));
-    const MutableByteSpan padding = entry.subspan(sizeof(Head) + name.size());
-    std::fill(padding.begin(), padding.end(), std::byte{0});
+    // The padding is the end of the last word, or nothing of it: then the rest comes over it.
+    value_to(entry.last(sizeof(std::uint64_t)), std::uint64_t{0});
+    const std::size_t front = head_bytes_ - sizeof(abi::Dirent);
+    put_dirent(entry.subspan(front), listed);
+    copy_bytes(entry.subspan(head_bytes_), std::as_bytes(std::span(listed.name)));
     collected_ += static_cast<std::uint32_t>(size);
+    return entry.first(front);
   }
 
   // How many bytes the guest has been given. EFAULT: its memory is gone.
@@ -53,36 +72,33 @@ class Packer {
   }
 
   GuestWriter room_;
+  const std::size_t head_bytes_;
   std::uint32_t bytes_ = 0;
   bool failed_ = false;
   std::uint32_t collected_ = 0;
   std::array<std::byte, 4096> block_;  // only the first `collected_` bytes have a value
-  static_assert(sizeof(block_) >= padded(sizeof(Head) + NAME_MAX));
+  static_assert(sizeof(block_) >= padded(sizeof(abi::Direntplus) + NAME_MAX));
 };
 
-abi::Dirent dirent(std::uint64_t ino, std::uint64_t cookie, std::uint32_t type, std::string_view name) {
-  return {ino, cookie, static_cast<std::uint32_t>(name.size()), type};
-}
-
-class PlainSink final : public DirectorySink, public Packer<abi::Dirent> {
+class PlainSink final : public DirectorySink, public Packer {
  public:
-  using Packer::Packer;
+  explicit PlainSink(GuestWriter room) : Packer(room, sizeof(abi::Dirent)) {}
   bool add(std::uint64_t ino, std::uint64_t cookie, std::uint32_t type, std::string_view name) override {
     VFS_ASSERT(name.size() <= NAME_MAX);
     if (!fits(name.size())) return false;
-    put(dirent(ino, cookie, type, name), name);
+    put({ino, cookie, type, name});
     return true;
   }
 };
 
-class PlusSink final : public DirectoryPlusSink, public Packer<abi::Direntplus> {
+class PlusSink final : public DirectoryPlusSink, public Packer {
  public:
-  using Packer::Packer;
+  explicit PlusSink(GuestWriter room) : Packer(room, sizeof(abi::Direntplus)) {}
   bool fits(std::size_t name_length) const override { return Packer::fits(name_length); }
   void add(const abi::EntryOut& entry, std::uint64_t ino, std::uint64_t cookie, std::uint32_t type,
            std::string_view name) override {
     VFS_ASSERT(name.size() <= NAME_MAX && fits(name.size()));
-    put(abi::Direntplus{entry, dirent(ino, cookie, type, name)}, name);
+    value_to(put({ino, cookie, type, name}), entry);
   }
 };
 
