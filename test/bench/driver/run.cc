@@ -75,8 +75,10 @@ class Run {
     // An operation that has begun is finished in any case: what it has opened must be closed.
     if (send_next(slot)) return;
     --under_way_;
+    // First: what ends too late is not counted, or the slowest backend's one operation more would take as long as all.
+    const bool ended = over(now);
     count(slot, now);
-    if (!over(now)) start_operation(slot, now);
+    if (!ended) start_operation(slot, now);
   }
 
   // What is measured begins with the last completion before it: backends complete in batches, and a rate over parts of
