@@ -71,7 +71,7 @@ async function measureOn(fileSystem, peers, jobs, options) {
 async function measureEverything(options) {
   const machine = describeMachine();
   if (isLoaded(machine))
-    console.error(`The machine is not quiet (load ${machine.loadBefore.toFixed(1)}): that distorts.`);
+    console.error(`The machine is not quiet (${machine.busyBefore.toFixed(1)} processors are busy): that distorts.`);
   const jobs = chooseJobs(listJobs(), options.jobs);
   const peers = uniqueNames(
     options.peer.map((text) => parsePeer(text, { queues: options.queues, config: options.cfg })),

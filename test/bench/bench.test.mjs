@@ -33,7 +33,7 @@ function report(raw, failures = {}) {
   const result = withFigures({ fileSystem: 'tmpfs', job: 'getattr', depth: 16, wait: 'eventfd', raw, failures });
   return {
     date: '2000-01-02T00:00:00Z',
-    machine: { processor: 'x', cpus: 2, memoryGiB: 1, kernel: '6', system: 's', virtualization: 'none', loadBefore: 0 },
+    machine: { processor: 'x', cpus: 2, memoryGiB: 1, kernel: '6', system: 's', virtualization: 'none', busyBefore: 0 },
     options: { rounds: 1, ms: 10, driverCpu: 0, backendCpu: 1, queues: 1 },
     peers: ['ours', 'other', 'third'].map((name) => ({ name, version: '1' })),
     jobs: [{ name: 'getattr', title: 'GETATTR', unit: 'operation' }],
@@ -150,7 +150,7 @@ describe('the generated part of the document', () => {
 
   it('says that a loaded machine was loaded', () => {
     const loaded = report(FULL);
-    loaded.machine.loadBefore = 3;
+    loaded.machine.busyBefore = 1;
     assert.match(generatedPart(loaded), /worth little/);
     assert.doesNotMatch(generatedPart(report(FULL)), /worth little/);
   });

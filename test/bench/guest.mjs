@@ -160,7 +160,7 @@ function parseOptions() {
 async function measure({ peer, jobs, rounds, driverCpu, backendCpu, ...options }) {
   const machine = describeMachine();
   if (isLoaded(machine))
-    console.error(`The machine is not quiet (load ${machine.loadBefore.toFixed(1)}): that distorts.`);
+    console.error(`The machine is not quiet (${machine.busyBefore.toFixed(1)} processors are busy): that distorts.`);
   const kernel = options.guest ?? (peer.every((text) => text === 'ours') ? GUESTS.ours : GUESTS.any);
   const manifest = installGuests([kernel, 'debian-tree']);
   const guests = loadGuests();

@@ -11,6 +11,22 @@ function release() {
   }
 }
 
+const LOOK_MS = 1000;
+
+/** How much CPU time the machine spends, in processors: /proc/stat, proc(5). */
+function busyProcessors() {
+  const times = () => {
+    const fields = /^cpu +(.*)$/m.exec(readFileSync('/proc/stat', 'utf8'))[1].split(' ').map(Number);
+    const [, , , idle, iowait] = fields;
+    // Without the last two, time of guests, which is in the first two as well.
+    return { idle: idle + iowait, all: fields.slice(0, 8).reduce((sum, field) => sum + field, 0) };
+  };
+  const before = times();
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOOK_MS);
+  const after = times();
+  return os.cpus().length * (1 - (after.idle - before.idle) / (after.all - before.all));
+}
+
 export function describeMachine() {
   const virtual = capture('systemd-detect-virt', ['--vm']);
   return {
@@ -21,12 +37,12 @@ export function describeMachine() {
     system: release(),
     virtualization: virtual.output.trim() || 'unknown',
     node: process.version,
-    loadBefore: os.loadavg()[0],
+    busyBefore: busyProcessors(),
   };
 }
 
-/** More than the bench itself, which has not begun: the figures are then of a machine that did something else as well. */
-export const isLoaded = ({ loadBefore }) => loadBefore > 0.5;
+/** The bench has not begun: the figures are of a machine that does something else as well. */
+export const isLoaded = ({ busyBefore }) => busyBefore > 0.2;
 
 export function machineText(machine) {
   const { processor, cpus, memoryGiB, kernel, system, virtualization, node } = machine;
