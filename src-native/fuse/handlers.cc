@@ -48,7 +48,6 @@ Progress handle_forget(Server& server, Request& request, bool may_wait) {
 }
 
 Progress handle_batch_forget(Server& server, Request& request, bool may_wait) {
-  const ClosingBurst burst;
   const ClosingBurst::PutOff put_off;
   Decoder decoder = request.decoder();
   if (const auto in = decoder.take<abi::BatchForgetIn>(); in.ok()) {
