@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/closing.h"
 #include "base/sys.h"
 #include "base/sys_process.h"
 #include "base/sys_sandbox.h"
@@ -28,6 +29,8 @@ class Child {
   explicit Child(LaunchOptions options) : options_(std::move(options)), root_(options_.shares) {}
 
   Status open_channels() {
+    // The child closes descriptors, and may be a copy from a moment when another thread had the allocator's lock.
+    ClosingBurst::prepare_thread();
     VFS_TRY(go_, sys::pipe());
     VFS_TRY(failure_, sys::pipe());
     if (root_.changes()) {

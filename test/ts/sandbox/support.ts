@@ -16,7 +16,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { until } from '../support/real-frontend.js';
 
-const PACKAGE = path.dirname(require.resolve('virtio-fs/package.json'));
+/** The repository. */
+export const PACKAGE = path.dirname(require.resolve('virtio-fs/package.json'));
 /** nobody, who owns nothing. */
 const NOBODY = 65534;
 const START_MS_MAX = 30_000;
@@ -122,6 +123,9 @@ export function childrenOf(pid: number): number[] {
   return text.split(' ').filter(Boolean).map(Number);
 }
 
+/** What follows the program's name, and variables besides those of this process. */
+type CommandArguments = [args: readonly string[], options?: { readonly env?: NodeJS.ProcessEnv }];
+
 export class Command {
   readonly ended: Promise<number | NodeJS.Signals | null>;
   readonly socketPath: string;
@@ -129,7 +133,7 @@ export class Command {
   out = '';
   log = '';
 
-  constructor(place: Place, args: readonly string[], { env = {} }: { readonly env?: NodeJS.ProcessEnv } = {}) {
+  constructor(place: Place, ...[args, { env = {} } = {}]: CommandArguments) {
     this.socketPath = path.join(place.root, 'socket');
     const { uid } = place.user;
     this.process = spawn(process.execPath, [place.main, ...args], {
@@ -149,8 +153,8 @@ export class Command {
     return Command.ready(place, ['--socket-path', socket, '--tag', 'box', '--shared-dir', share, ...args]);
   }
 
-  static async ready(place: Place, args: readonly string[]): Promise<Command> {
-    const command = new Command(place, args);
+  static async ready(place: Place, ...given: CommandArguments): Promise<Command> {
+    const command = new Command(place, ...given);
     let over = false;
     void command.ended.then(() => (over = true));
     await until(() => over || command.out !== '', START_MS_MAX);
