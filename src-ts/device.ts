@@ -8,11 +8,13 @@ import { loadBinding } from './native/load.js';
 import type { NativeDevice, NativeDeviceEvent } from './native/binding.js';
 import type { Observer } from './observe/observer.js';
 import { makeDirectories, overlayError } from './overlay/index.js';
-import { compilePolicy, type CompiledPolicy } from './policy/compile.js';
-import { TAG_BYTES_MAX, type ParsedOptions } from './options.js';
+import type { ParsedOptions } from './options.js';
+import { onDemand } from './on-demand.js';
+import type { CompiledPolicy } from './policy/compile.js';
 import { capabilityNames } from './sandbox/capabilities.js';
 import type { Confinement } from './sandbox/confinement.js';
 import { openStateFile } from './state-file.js';
+import { TAG_BYTES_MAX } from './tag.js';
 
 /** The device's configuration space (virtio 1.3 §5.11.4); `notify_buf_size` exists only with a feature not offered. */
 export function deviceConfig(options: ParsedOptions): Uint8Array {
@@ -25,7 +27,7 @@ export function deviceConfig(options: ParsedOptions): Uint8Array {
 /** The policy that holds: paths are a policy's knowledge, and so are handlers. One without a rule forbids nothing. */
 export function policyOf({ policy, audit, record, mounts }: ParsedOptions): CompiledPolicy | undefined {
   if (policy !== undefined || (audit ?? record ?? mounts) === undefined) return policy;
-  return compilePolicy({ rules: [], lasting: true });
+  return onDemand.compiling.compilePolicy({ rules: [], lasting: true });
 }
 
 /** Opens the share; `policy`: what `policyOf` says. Throws ERR_VIRTIOFS_SHARE_… */

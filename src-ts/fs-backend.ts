@@ -14,21 +14,19 @@ import { VirtioFsError, fromNative, native } from './errors.js';
 import { GuestMemory } from './guest-memory.js';
 import { Lane } from './lane.js';
 import type { NativeDevice, NativeDeviceEvent, NativeQueueState } from './native/binding.js';
-import { Observer } from './observe/observer.js';
-import { compilePolicy } from './policy/compile.js';
-import { warn } from './policy/handlers/attach.js';
+import { anySubscribers } from './observe/channels.js';
+import type { Observer } from './observe/observer.js';
+import { onDemand } from './on-demand.js';
 import type { HandlerErrorEvent } from './policy/handlers/host.js';
-import { HeldPolicy } from './policy/held-policy.js';
+import type { HeldPolicy } from './policy/held-policy.js';
 import type { Policy } from './policy/rules.js';
 import { parseOptions, type FsBackendOptions } from './options.js';
 import { Pump } from './pump.js';
 import { checkCall, checkQueueSetup, type QueueSetup, type QueueState } from './queue-setup.js';
-import { checkRecordable } from './record/options.js';
-import { Recorder, type RecordFailedEvent } from './record/recorder.js';
+import type { Recorder, RecordFailedEvent } from './record/recorder.js';
 import type { Confinement } from './sandbox/confinement.js';
 import { backendStats, type BackendStats } from './stats.js';
 import { VIRTIO_FEATURES, maskOf } from './virtio-features.js';
-import { MountedServer } from './virtual/mounts.js';
 import { PROTOCOL_FEATURES } from './vhost-user/protocol.js';
 
 /** The payload of `queueError`. */
@@ -128,9 +126,11 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     this.#lanes = Array.from({ length: this.maxQueueNum }, () => new Lane());
     const now = new Date();
     const policy = policyOf(parsed);
-    this.#observer = Observer.for(parsed);
+    if (parsed.audit !== undefined || anySubscribers()) this.#observer = onDemand.observing.Observer.for(parsed);
     try {
-      this.#recorder = Recorder.for(parsed, (event) => this.#onRecordFailed(event));
+      if (parsed.record !== undefined) {
+        this.#recorder = onDemand.recording.Recorder.for(parsed, (event) => this.#onRecordFailed(event));
+      }
       this.#device = createDevice(parsed, policy, now, this.#observer, (event) => this.#onEvent(event));
     } catch (error) {
       this.#observer?.close();
@@ -139,10 +139,13 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     }
     this.#asciiCasefold = parsed.config.asciiCasefold;
     this.#hasPolicy = parsed.policy !== undefined;
-    const mounted = parsed.mounts === undefined ? undefined : new MountedServer(parsed.mounts);
+    const mounted = parsed.mounts && new onDemand.mounting.MountedServer(parsed.mounts);
     if (policy !== undefined && (this.#hasPolicy || mounted !== undefined || this.#recorder !== undefined)) {
       const failed = (event: HandlerErrorEvent): void => this.#onHandlerError(event);
-      this.#policy = new HeldPolicy(policy, now, this.#device, failed, { outermost: this.#recorder, mounted });
+      this.#policy = new onDemand.holding.HeldPolicy(policy, now, this.#device, failed, {
+        outermost: this.#recorder,
+        mounted,
+      });
     }
     this.confinement = confinementOf(parsed, this.#device);
     this.resumed = parsed.stateFile === undefined ? undefined : native(() => this.#device.resumed());
@@ -311,9 +314,9 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
    */
   setPolicy(policy: Policy): void {
     this.#checkOpen();
-    const compiled = compilePolicy(policy, this.#asciiCasefold);
+    const compiled = onDemand.compiling.compilePolicy(policy, this.#asciiCasefold);
     const held = this.#replaceablePolicy();
-    if (this.#recorder !== undefined) checkRecordable(compiled);
+    if (this.#recorder !== undefined) onDemand.recordOptions.checkRecordable(compiled);
     native(() => held.replace(compiled));
   }
 
@@ -439,7 +442,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
   }
 
   #onHandlerError(event: HandlerErrorEvent): void {
-    if (!this.emit('handlerError', event)) warn(event);
+    if (!this.emit('handlerError', event)) onDemand.attaching.warn(event);
   }
 
   #onRecordFailed(event: RecordFailedEvent): void {

@@ -3,21 +3,23 @@
  * the classes check nothing again.
  */
 import { resolve } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import { VirtioFsError, invalidOption } from './errors.js';
 import { didYouMean } from './closest.js';
 import { givenKeys, parseConfig, type Config, type ConfigObject } from './config/index.js';
 import type { NativeConfinement } from './native/binding.js';
-import { parseAudit, type AuditOptions, type ParsedAudit } from './observe/options.js';
+import type { AuditOptions, ParsedAudit } from './observe/options.js';
+import { onDemand } from './on-demand.js';
+import { checkOverlay } from './overlay/compatible.js';
 import { Overlay } from './overlay/index.js';
-import { compilePolicy, type CompiledPolicy } from './policy/compile.js';
-import { checkSets } from './policy/held-policy.js';
+import { POLL_US_MAX } from './poll-limit.js';
+import type { CompiledPolicy } from './policy/compile.js';
 import type { Policy } from './policy/rules.js';
-import { isMountable, parseMounts, type Mountable, type Mounted, type ParsedMounts } from './virtual/mounts.js';
+import type { Mountable, Mounted, ParsedMounts } from './virtual/mounts.js';
 import type { VirtualDirectory } from './virtual/objects.js';
 import type { VirtualFs } from './virtual/types.js';
-import { parseRecord, type ParsedRecord, type RecordOptions } from './record/options.js';
+import type { ParsedRecord, RecordOptions } from './record/options.js';
 import { parseConfinement, type ConfineThreadsOptions } from './sandbox/confinement.js';
+import { parseTag } from './tag.js';
 
 /** Options of a new FsBackend. */
 export interface FsBackendOptions {
@@ -83,12 +85,6 @@ export interface ParsedOptions {
   readonly record: ParsedRecord | undefined;
 }
 
-/** The longest that a queue's thread looks for more to do, µs. */
-export const POLL_US_MAX = 10_000;
-
-/** Bytes of `tag` in the device's configuration (virtio 1.3 §5.11.4). */
-export const TAG_BYTES_MAX = 36;
-
 const OPTION_NAMES = [
   'tag',
   'sharedDir',
@@ -126,12 +122,17 @@ export function parseOptions(options: unknown): ParsedOptions {
   const mounts = mountsOf(sharedDir, given['mounts']);
   const isWhole = mounts?.has('/') ?? false;
   const policy =
-    given['policy'] === undefined ? undefined : compilePolicy(given['policy'], withoutPolicy.asciiCasefold);
+    given['policy'] === undefined
+      ? undefined
+      : onDemand.compiling.compilePolicy(given['policy'], withoutPolicy.asciiCasefold);
   const config = policy === undefined ? withoutPolicy : withIdMap(given['config'], policy);
   if (over !== undefined) checkOverlay(config, stateFile);
   if (mounts !== undefined) checkWithMounts(mounts, config, policy, given['record'], isWhole ? stateFile : undefined);
-  const audit = given['audit'] === undefined ? undefined : parseAudit(given['audit']);
-  const record = given['record'] === undefined ? undefined : parseRecord(given['record'], given['config'], policy);
+  const audit = given['audit'] === undefined ? undefined : onDemand.auditOptions.parseAudit(given['audit']);
+  const record =
+    given['record'] === undefined
+      ? undefined
+      : onDemand.recordOptions.parseRecord(given['record'], given['config'], policy);
   if (audit !== undefined && audit.file === record?.file) {
     throw new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail: '"audit" and "record" have the same file' });
   }
@@ -155,6 +156,9 @@ export function parseOptions(options: unknown): ParsedOptions {
 
 /** A directory of an application's own as the share is one mounted at its root. */
 function mountsOf(sharedDir: unknown, mounts: unknown): ParsedMounts | undefined {
+  const isDirectory = sharedDir === undefined || typeof sharedDir === 'string' || sharedDir instanceof Overlay;
+  if (mounts === undefined && isDirectory) return undefined;
+  const { isMountable, parseMounts } = onDemand.mounting;
   if (isMountable(sharedDir)) {
     if (mounts === undefined) return parseMounts({ '/': sharedDir });
     throw invalidOption('"mounts" go into a directory that is shared, and "sharedDir" is none');
@@ -177,43 +181,12 @@ function checkWithMounts(
     const detail = `"${name}" of the configuration and what is mounted do not go together`;
     throw new VirtioFsError('ERR_VIRTIOFS_CONFIG_CONFLICT', { detail });
   }
-  if (policy !== undefined) checkSets(policy, mounts);
+  if (policy !== undefined) onDemand.holding.checkSets(policy, mounts);
   if (policy?.handlers === 'attached') {
     throw invalidOption("what is mounted is served by this thread, and with `on: 'attached'` no other handlers are");
   }
   if (record !== undefined) throw invalidOption('"record" is of a share without "mounts"');
   if (stateFile !== undefined) throw invalidOption('"stateFile" is of a share that is a directory');
-}
-
-/** What an overlay does without, as the configuration has it. */
-const WITHOUT_OVERLAY = {
-  readOnly: false,
-  writeback: false,
-  posixLocks: false,
-  flock: false,
-  asciiCasefold: false,
-  openAtomic: false,
-  chromeosTmpfile: false,
-  zeroMessageOpen: false,
-  overrideStat: false,
-  rewriteSecurityXattrs: false,
-  xattrmap: [],
-  ugidMap: [],
-  maxDynamicPerm: 0,
-  maxDynamicXattr: 0,
-  inodeFileHandles: 'never',
-} as const satisfies Partial<Config>;
-
-/** Throws ERR_VIRTIOFS_CONFIG_CONFLICT, ERR_VIRTIOFS_OPTION_INVALID. */
-export function checkOverlay(config: Config, stateFile: unknown): void {
-  for (const [name, value] of Object.entries(WITHOUT_OVERLAY)) {
-    if (isDeepStrictEqual(config[name as keyof typeof WITHOUT_OVERLAY], value)) continue;
-    const detail = `"${name}" of the configuration and an overlay do not go together`;
-    throw new VirtioFsError('ERR_VIRTIOFS_CONFIG_CONFLICT', { detail });
-  }
-  if (stateFile === undefined) return;
-  const detail = '"stateFile" and an overlay do not go together';
-  throw new VirtioFsError('ERR_VIRTIOFS_OPTION_INVALID', { detail });
 }
 
 /** A policy's map of ids is the configuration's by another name; two would contradict each other. */
@@ -227,24 +200,6 @@ function withIdMap(given: unknown, { config }: CompiledPolicy): Config {
     merged.set(key, value);
   }
   return parseConfig(Object.fromEntries([...merged].filter(([, value]) => !Array.isArray(value) || value.length > 0)));
-}
-
-/** Checks a tag; throws ERR_VIRTIOFS_TAG_INVALID. */
-export function parseTag(tag: unknown): string {
-  if (tag === undefined) throw new VirtioFsError('ERR_VIRTIOFS_OPTION_MISSING', { detail: '"tag"' });
-  if (typeof tag !== 'string') throw invalidTag('it must be a string');
-  const shown = JSON.stringify(tag);
-  const bytes = Buffer.byteLength(tag);
-  if (bytes === 0) throw invalidTag('it is empty, and a guest refuses that');
-  if (bytes > TAG_BYTES_MAX) throw invalidTag(`${shown} has ${bytes} bytes, at most ${TAG_BYTES_MAX} are possible`);
-  if (/[\0\n]/.test(tag)) throw invalidTag(`${shown} contains a NUL or a newline`);
-  // A lone surrogate has no UTF-8 form.
-  if (/\p{Surrogate}/u.test(tag)) throw invalidTag(`${shown} is not valid Unicode`);
-  return tag;
-}
-
-function invalidTag(detail: string): VirtioFsError {
-  return new VirtioFsError('ERR_VIRTIOFS_TAG_INVALID', { detail });
 }
 
 function parsePath(name: 'sharedDir' | 'stateFile', value: unknown, wanted: string): string {

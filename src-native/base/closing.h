@@ -35,8 +35,8 @@ class ClosingBurst {
   // True: it will be closed at the end of this thread's burst.
   static bool takes(int fd);
 
-  // Makes place for this thread's part in it: the first look at that of a thread may allocate (__tls_get_addr, in a library
-  // that was loaded late). For who must not allocate after this.
+  // Makes place for this thread's part in it: the first look at that of a thread may allocate (__tls_get_addr, in a
+  // library that was loaded late). For who must not allocate after this.
   static void prepare_thread();
 
  private:

@@ -27,13 +27,19 @@ const stop = new Promise<string>((resolve) => {
   }
 });
 
-// Whoever started the command may have closed its end of a pipe: not a reason to stop serving.
-process.stdout.on('error', () => undefined);
-process.stderr.on('error', () => undefined);
+const opened = new Set<NodeJS.WriteStream>();
+
+/** Node makes its streams when they are first looked at, which takes a while; most commands say little. */
+function say(stream: NodeJS.WriteStream, text: string): void {
+  // Whoever started the command may have closed its end of a pipe: not a reason to stop serving.
+  if (!opened.has(stream)) stream.on('error', () => undefined);
+  opened.add(stream);
+  stream.write(text);
+}
 
 const outside = {
-  out: (text: string) => void process.stdout.write(text),
-  log: (line: string) => void process.stderr.write(`virtio-fs: ${line}\n`),
+  out: (text: string) => say(process.stdout, text),
+  log: (line: string) => say(process.stderr, `virtio-fs: ${line}\n`),
   environment: process.env,
   stop,
   onReport: (next: (() => void) | undefined) => void (report = next),

@@ -4,8 +4,9 @@
  */
 import { resolve } from 'node:path';
 import type { Config } from '../config/index.js';
-import { checkOverlay, parseTag } from '../options.js';
+import { checkOverlay } from '../overlay/compatible.js';
 import { overlay, type Overlay } from '../overlay/index.js';
+import { parseTag } from '../tag.js';
 import type { SandboxPlan } from '../sandbox/plan.js';
 import type { ActivatedSocket } from './activation.js';
 import { readArguments } from './arguments.js';

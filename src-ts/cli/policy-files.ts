@@ -12,6 +12,8 @@ import { parsePolicyFile } from '../policy/file.js';
 import type { Log } from './log.js';
 import type { ShareCommand } from './options.js';
 
+export { readPolicyFile } from '../policy/file.js';
+
 /** Tells the inner process where the outer one sends the files. */
 const VARIABLE = 'VIRTIO_FS_POLICIES';
 
@@ -49,21 +51,15 @@ export class PolicySender {
   readonly #files: readonly (string | undefined)[];
   readonly #log: Log;
 
-  private constructor(files: readonly (string | undefined)[], log: Log) {
+  constructor(shares: readonly ShareCommand[], log: Log) {
     const [own, inner] = native(() => loadBinding().socketPair());
     this.#inner = new OwnedFd(inner);
     this.#socket = new Socket({ fd: own, readable: false, writable: true });
     // The inner process has ended.
     this.#socket.on('error', () => undefined);
     this.#socket.unref();
-    this.#files = files;
+    this.#files = shares.map(({ policyFile }) => policyFile);
     this.#log = log;
-  }
-
-  /** Undefined: no share has a policy file. */
-  static for(shares: readonly ShareCommand[], log: Log): PolicySender | undefined {
-    const files = shares.map(({ policyFile }) => policyFile);
-    return files.some((file) => file !== undefined) ? new PolicySender(files, log) : undefined;
   }
 
   /** For the inner process, which is started with it. */

@@ -5,13 +5,11 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { activatedSockets } from './activation.js';
-import { capabilities, discoveryDirectory, installDiscovery } from './discovery.js';
 import { reportFailure } from './failure.js';
 import { EXIT_CODES, helpText } from './help.js';
 import type { LogSink } from './log.js';
 import { parseArguments } from './options.js';
-import { runOverlay } from './overlay.js';
-import { runReplay } from './replay.js';
+import { onDemand } from './on-demand.js';
 import { serve } from './serve.js';
 
 /** The process around the command. */
@@ -31,8 +29,8 @@ export interface CliProcess {
 
 /** Words that may come first, and what is done then instead of serving. */
 const SUBCOMMANDS: Readonly<Record<string, (args: readonly string[], outside: CliProcess) => Promise<number>>> = {
-  overlay: runOverlay,
-  replay: runReplay,
+  overlay: (args, outside) => onDemand.overlaying.runOverlay(args, outside),
+  replay: (args, outside) => onDemand.replaying.runReplay(args, outside),
 };
 
 /** Runs the command to its end and returns the exit code; never rejects. */
@@ -51,9 +49,10 @@ export async function run(args: readonly string[], outside: CliProcess): Promise
         out(`virtio-fs ${version()}\n`);
         return EXIT_CODES.done;
       case 'print-capabilities':
-        out(capabilities());
+        out(onDemand.discovering.capabilities());
         return EXIT_CODES.done;
       case 'install-discovery': {
+        const { discoveryDirectory, installDiscovery } = onDemand.discovering;
         const directory = command.directory ?? discoveryDirectory(environment);
         out(`virtio-fs: wrote ${installDiscovery(directory, main())}\n`);
         return EXIT_CODES.done;

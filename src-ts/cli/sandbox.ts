@@ -2,14 +2,15 @@
 import { unlinkSync } from 'node:fs';
 import { VirtioFsError, fromNative } from '../errors.js';
 import { Sandbox } from '../sandbox/inside.js';
-import { launch, takesProcess, type InnerEnding } from '../sandbox/launcher.js';
-import { removeStale } from '../vhost-user/server.js';
+import type { InnerEnding } from '../sandbox/launcher.js';
+import { takesProcess } from '../sandbox/plan.js';
+import { removeStale } from '../vhost-user/stale-socket.js';
 import { INNER_PROCESS, activatedSockets } from './activation.js';
 import { EXIT_CODES } from './help.js';
 import type { Log } from './log.js';
+import { onDemand } from './on-demand.js';
 import type { ServeCommand } from './options.js';
 import { OVERLAY_WITHOUT, overlayPlaces } from './overlay-share.js';
-import { PolicySender } from './policy-files.js';
 import type { CliProcess } from './run.js';
 
 /** The sandbox of this process, or undefined: it starts the one that serves (`serveInside`). */
@@ -33,13 +34,14 @@ export async function serveInside(
   checkFileHandles(command, log);
   checkChroot(command);
   const places = overlayPlaces(command, log);
-  const policies = PolicySender.for(command.shares, log);
+  const isRuled = command.shares.some(({ policyFile }) => policyFile !== undefined);
+  const policies = isRuled ? new onDemand.policyFiles.PolicySender(command.shares, log) : undefined;
   if (policies !== undefined) onReload(() => policies.send());
   // Its sockets of systemd's are those of this process.
   const activation = activatedSockets(process.env, process.pid).length > 0 ? { LISTEN_PID: INNER_PROCESS } : {};
   let ending: InnerEnding;
   try {
-    ending = await launch({
+    ending = await onDemand.launching.launch({
       plan: command.sandbox,
       directories: [...command.shares.map(({ sharedDir }) => sharedDir), ...places],
       fileHandles: usesFileHandles(command),

@@ -23,7 +23,7 @@ import {
   legacyItems,
   text,
 } from './kinds.js';
-import { POLL_US_MAX } from '../options.js';
+import { POLL_US_MAX } from '../poll-limit.js';
 import { concat, row, type OptionRow } from './option-row.js';
 
 export { OPTION_GROUPS, spelling, type OptionGroup, type OptionRow } from './option-row.js';

@@ -2,7 +2,6 @@
  * What the keys of a configuration say together: defaults that depend on other keys, and combinations that cannot be.
  * A key that was not given yields; two that were given and contradict each other are an error.
  */
-import { isDeepStrictEqual } from 'node:util';
 import { VirtioFsError } from '../errors.js';
 import { CONFIG_KEYS } from './keys.js';
 import type { Config } from './types.js';
@@ -133,7 +132,7 @@ const CONFLICTS: readonly Conflict[] = [
   },
 ];
 
-/** What is known but not there (docs/decisions/0006); the default is all that is accepted. */
+/** What is known but not there (docs/decisions/0006); the default, no object with any of them, is all that is accepted. */
 const NOT_THERE: readonly { readonly property: Property; readonly what: string }[] = [
   { property: 'useDax', what: 'a DAX window' },
 ];
@@ -146,7 +145,7 @@ const NOT_THERE: readonly { readonly property: Property; readonly what: string }
 export function combine(given: Given, nameOf: (property: Property) => string): Config {
   const config = withDefaults(given);
   for (const { property, what } of NOT_THERE) {
-    if (isDeepStrictEqual(config[property], CONFIG_KEYS[property].default)) continue;
+    if (config[property] === CONFIG_KEYS[property].default) continue;
     const detail = `"${nameOf(property)}": ${what} is not there`;
     throw new VirtioFsError('ERR_VIRTIOFS_NOT_SUPPORTED', { detail });
   }

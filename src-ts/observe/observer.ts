@@ -5,11 +5,11 @@
  * The device keeps records until they are fetched, in batches, after the fact. Channels that nobody has subscribed to when
  * the backend is made stay silent, because until then the device must not pay for them.
  */
-import { channel } from 'node:diagnostics_channel';
 import { errnoName } from '../errno.js';
 import type { NativeTapOptions, NativeTapped, NativeTappedBatch } from '../native/binding.js';
 import { loadBinding } from '../native/load.js';
 import { AuditLog } from './audit-log.js';
+import { REPLY, REQUEST, anySubscribers } from './channels.js';
 import { placesOf } from './described.js';
 import type { ParsedOptions } from '../options.js';
 import { checkOutside, type ParsedAudit } from './options.js';
@@ -45,9 +45,6 @@ export interface ReplyMessage extends RequestMessage {
   readonly durationUs: number;
 }
 
-const REQUEST = channel('virtio-fs:request');
-const REPLY = channel('virtio-fs:reply');
-
 export class Observer {
   /** What the device is to tell. */
   readonly tap: NativeTapOptions;
@@ -60,20 +57,18 @@ export class Observer {
     this.#tag = tag;
     this.#names = new Map(rows.map(({ opcode, name }) => [opcode, name]));
     const begins = REQUEST.hasSubscribers;
-    const all = begins || REPLY.hasSubscribers;
+    const all = anySubscribers();
     const told = all ? rows : rows.filter(({ name }) => audit?.operations.includes(name));
     // 0 stands for all that the device does not know.
     this.tap = { opcodes: [...told.map(({ opcode }) => opcode), ...(all ? [0] : [])], begins };
     this.#audit = audit === undefined ? undefined : new AuditLog(audit, tag);
   }
 
-  /** Undefined: nobody wants to know. Throws what opening the audit log throws. */
-  static for({ tag, sharedDir, overlay, audit }: ParsedOptions): Observer | undefined {
+  /** Throws what opening the audit log throws. */
+  static for({ tag, sharedDir, overlay, audit }: ParsedOptions): Observer {
     if (audit !== undefined) {
       checkOutside('audit', audit.file, sharedDir);
       if (overlay !== undefined) checkOutside('audit', audit.file, overlay.upper);
-    } else if (!REQUEST.hasSubscribers && !REPLY.hasSubscribers) {
-      return undefined;
     }
     return new Observer(tag, audit);
   }

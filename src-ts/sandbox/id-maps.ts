@@ -1,7 +1,7 @@
 /** The ids of a new user namespace: which, and who writes them. */
-import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { VirtioFsError } from '../errors.js';
+import { onDemand } from '../on-demand.js';
 import type { IdMapRange, SandboxPlan } from './plan.js';
 
 type Kind = 'uid' | 'gid';
@@ -73,7 +73,9 @@ function writeOwnId(kind: Kind, pid: number, map: readonly IdMapRange[]): void {
 function writeBySetuidProgram(kind: Kind, pid: number, map: readonly IdMapRange[]): void {
   const program = `new${kind}map`;
   const args = map.flatMap(({ inside, outside, count }) => [inside, outside, count]).map(String);
-  const { error, status, stderr } = spawnSync(program, [String(pid), ...args], { encoding: 'utf8' });
+  const { error, status, stderr } = onDemand.childProcess.spawnSync(program, [String(pid), ...args], {
+    encoding: 'utf8',
+  });
   if (error !== undefined) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     const advice = missing ? `${program} is not installed (package uidmap)` : `${program} cannot be run`;

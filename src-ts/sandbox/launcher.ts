@@ -8,13 +8,7 @@ import { VirtioFsError, fromNative, native } from '../errors.js';
 import type { NativeLaunchOptions, NativeLaunched } from '../native/binding.js';
 import { loadBinding } from '../native/load.js';
 import { OwnedFd } from '../owned-fd.js';
-import {
-  FILE_HANDLE_CAPABILITY,
-  capabilitiesBut,
-  capabilityNumber,
-  hasCapability,
-  keptCapabilities,
-} from './capabilities.js';
+import { FILE_HANDLE_CAPABILITY, capabilitiesBut, capabilityNumber, keptCapabilities } from './capabilities.js';
 import { idSetup, writeIdMaps, type IdSetup } from './id-maps.js';
 import { INSIDE_VARIABLE, type InsideState } from './inside.js';
 import type { SandboxPlan } from './plan.js';
@@ -42,12 +36,6 @@ export type InnerEnding = { readonly code: number } | { readonly signal: string 
 
 /** Signals that mean something to the inner process, besides those that end it. */
 const PASSED_ON = ['SIGUSR1'] as const;
-
-/** Whether a plan takes a process of its own. Without a sandbox that is for the root alone, where we may change it. */
-export function takesProcess(plan: SandboxPlan): boolean {
-  if (plan.mode !== 'none') return true;
-  return plan.pivotRoot && hasCapability('sys_admin');
-}
 
 /** Starts the inner process and waits for its end. Throws ERR_VIRTIOFS_SANDBOX_UNAVAILABLE, with what is missing. */
 export async function launch(request: LaunchRequest): Promise<InnerEnding> {
@@ -114,7 +102,13 @@ function launchOptions(request: LaunchRequest, ids: IdSetup | undefined): Native
 
 function environment(given: NodeJS.ProcessEnv, state: InsideState): string[] {
   // libuv's io_uring makes system calls that no filter sees.
-  const variables = { ...given, UV_USE_IO_URING: '0', [INSIDE_VARIABLE]: JSON.stringify(state) };
+  const variables: NodeJS.ProcessEnv = {
+    ...given,
+    UV_USE_IO_URING: '0',
+    [INSIDE_VARIABLE]: JSON.stringify(state),
+  };
+  // Node reads all these certificates as it starts, for connections that it never makes.
+  delete variables['NODE_EXTRA_CA_CERTS'];
   return Object.entries(variables).map(([name, value]) => `${name}=${value ?? ''}`);
 }
 

@@ -1,4 +1,5 @@
 /** What the command line asks of the sandbox. The command reads the plan; what builds the sandbox carries it out. */
+import { hasCapability } from './capabilities.js';
 
 /** `count` ids from `inside` on, in the sandbox's user namespace, are the host's ids from `outside` on. */
 export interface IdMapRange {
@@ -27,4 +28,10 @@ export interface SandboxPlan {
   readonly modcaps: string | undefined;
   /** Soft and hard limit on open files; 0: left alone; undefined: the soft limit is raised to the hard one. */
   readonly rlimitNofile: number | undefined;
+}
+
+/** Whether a plan takes a process of its own. Without a sandbox that is for the root alone, where we may change it. */
+export function takesProcess(plan: SandboxPlan): boolean {
+  if (plan.mode !== 'none') return true;
+  return plan.pivotRoot && hasCapability('sys_admin');
 }

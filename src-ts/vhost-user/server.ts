@@ -16,6 +16,7 @@ import { maskOf } from '../virtio-features.js';
 import { Connection } from './connection.js';
 import { PROTOCOL_FEATURES } from './protocol.js';
 import { Session } from './session.js';
+import { removeStale } from './stale-socket.js';
 
 interface CommonOptions {
   /** Stays the caller's, who closes it after the server. It is served by one server at a time. */
@@ -260,22 +261,6 @@ function bind(listen: () => number, path: string): number {
     const error = fromNative(cause, path);
     throw error.errnoName === 'EADDRINUSE' ? new VirtioFsError('ERR_VIRTIOFS_SOCKET_IN_USE', { path, cause }) : error;
   }
-}
-
-/** Removes a socket file on which nobody listens; throws ERR_VIRTIOFS_SOCKET_IN_USE for anything else. */
-export function removeStale(path: string): void {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined) return;
-  if (!found.isSocket()) throw new VirtioFsError('ERR_VIRTIOFS_SOCKET_IN_USE', { detail: 'no socket', path });
-  try {
-    new OwnedFd(loadBinding().socketConnect(path)).close();
-  } catch (cause) {
-    const error = fromNative(cause, path);
-    if (error.errnoName !== 'ECONNREFUSED') throw new VirtioFsError('ERR_VIRTIOFS_SOCKET_IN_USE', { path, cause });
-    unlinkSync(path);
-    return;
-  }
-  throw new VirtioFsError('ERR_VIRTIOFS_SOCKET_IN_USE', { detail: 'somebody listens', path });
 }
 
 const OPTION_NAMES = ['backend', 'configSpace', 'socketPath', 'fd'];

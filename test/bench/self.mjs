@@ -1,7 +1,7 @@
 // `--self`: the in-process path. A LoopbackGuest drives a backend of the same process, over shared memory (a thread per
 // queue) and over borrowed memory (queues pumped on this thread), and start-up is timed. The driver is JavaScript and has
 // its part in every figure: the same calls by node:fs stand beside them.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   closeSync,
   fstatSync,
@@ -25,7 +25,7 @@ import { asText } from './tables.mjs';
 export const FILES = 64;
 const BIG = 128 * 1024;
 const DEPTHS = [1, 16];
-const STARTS = 5;
+const STARTS = 9;
 
 export async function library() {
   try {
@@ -113,24 +113,18 @@ async function measureMemory(memory, share, { rounds, ms }) {
   }
 }
 
-/** From `new FsBackend` to the first reply, with a guest that has its memory and rings to make as well; ms. */
-async function backendStart(share) {
-  const { FsBackend, LoopbackGuest } = await library();
-  const begin = performance.now();
-  const backend = new FsBackend({ tag: 'bench', sharedDir: share });
-  const guest = await LoopbackGuest.boot(backend);
-  const took = performance.now() - begin;
-  await guest.close();
-  await backend.close();
-  return took;
+/** From `new FsBackend` to the first reply, in a process of its own; first-reply.mjs says what is measured. */
+function firstReplies(share) {
+  const program = path.join(ROOT, 'test/bench/first-reply.mjs');
+  return JSON.parse(execFileSync(process.execPath, [program, share], { encoding: 'utf8' }));
 }
 
-/** From the start of the command to its line "ready"; ms. */
-async function commandStart({ share, directory }) {
+/** From the start of the command, with its sandbox or what else it is told, to its line "ready"; ms. */
+async function commandStart({ share, directory }, args = []) {
   const main = path.join(ROOT, 'dist/cli/main.js');
   const place = ['--socket-path', path.join(directory, 'start.sock'), '--tag', 'bench', '--shared-dir', share];
   const begin = performance.now();
-  const command = spawn(process.execPath, [main, ...place, '--disable-sandbox'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const command = spawn(process.execPath, [main, ...place, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   const ready = await new Promise((resolve, reject) => {
     command.stdout.once('data', () => resolve(performance.now()));
     command.once('error', reject);
@@ -142,20 +136,30 @@ async function commandStart({ share, directory }) {
   return ready - begin;
 }
 
+/** What Node takes for nothing; the command starts it once, and once more in its sandbox; ms. */
+function bareNode() {
+  const begin = performance.now();
+  execFileSync(process.execPath, ['-e', '0']);
+  return performance.now() - begin;
+}
+
 async function startTimes(place) {
-  const backend = [];
-  const command = [];
+  const raw = [];
   for (let i = 0; i < STARTS; i++) {
-    backend.push(await backendStart(place.share));
-    command.push(await commandStart(place));
+    const commandMs = await commandStart(place);
+    const bareCommandMs = await commandStart(place, ['--disable-sandbox']);
+    raw.push({ ...firstReplies(place.share), commandMs, bareCommandMs, nodeMs: bareNode() });
   }
-  return { backendMs: median(backend), commandMs: median(command), raw: { backend, command } };
+  const names = Object.keys(raw[0]);
+  return { ...Object.fromEntries(names.map((name) => [name, median(raw.map((each) => each[name]))])), raw };
 }
 
 export async function selfReport({ lengths, quick }) {
   const machine = describeMachine();
   const place = makeShare();
   try {
+    // First: a process with much memory takes longer to start another one.
+    const start = await startTimes(place);
     const results = [];
     for (const memory of ['shared', 'borrowed']) results.push(...(await measureMemory(memory, place.share, lengths)));
     return {
@@ -164,7 +168,7 @@ export async function selfReport({ lengths, quick }) {
       machine,
       options: { ...lengths, quick },
       results,
-      start: await startTimes(place),
+      start,
     };
   } finally {
     removeShare(place);
@@ -187,7 +191,9 @@ export function selfText({ machine, results, start }) {
     '',
     asText([header, ...rows]),
     '',
-    `From new FsBackend to the guest's first reply: ${start.backendMs.toFixed(1)} ms`,
-    `From the start of the command to "ready": ${start.commandMs.toFixed(0)} ms`,
+    `From new FsBackend to the first reply: ${start.firstMs.toFixed(1)} ms, once there was one before ` +
+      `${start.againMs.toFixed(1)} ms; making guest memory, and so loading the addon: ${start.loadMs.toFixed(1)} ms`,
+    `From the start of the command to "ready": ${start.commandMs.toFixed(0)} ms, without a sandbox ` +
+      `${start.bareCommandMs.toFixed(0)} ms; node -e 0: ${start.nodeMs.toFixed(0)} ms`,
   ].join('\n');
 }

@@ -26,7 +26,14 @@ guarded.each([
   const [user] = USERS as [User];
   place = new Place(user);
   const guard = path.join(place.root, 'guard.so');
-  execFileSync('gcc', ['-shared', '-fPIC', '-O1', '-o', guard, path.join(PACKAGE, 'test/ts/sandbox/allocation-guard.c')]);
+  execFileSync('gcc', [
+    '-shared',
+    '-fPIC',
+    '-O1',
+    '-o',
+    guard,
+    path.join(PACKAGE, 'test/ts/sandbox/allocation-guard.c'),
+  ]);
   const share = place.directory('share');
   const given = ['--socket-path', path.join(place.root, 'socket'), '--tag', 'box', '--shared-dir', share, ...args];
   command = await Command.ready(place, given, { env: { LD_PRELOAD: guard } });
