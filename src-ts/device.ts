@@ -16,6 +16,9 @@ import type { Confinement } from './sandbox/confinement.js';
 import { openStateFile } from './state-file.js';
 import { TAG_BYTES_MAX } from './tag.js';
 
+/** How long a request queue's thread looks for more after a burst, unless it is told otherwise, µs. */
+const BURST_POLL_US = 100;
+
 /** The device's configuration space (virtio 1.3 §5.11.4); `notify_buf_size` exists only with a feature not offered. */
 export function deviceConfig(options: ParsedOptions): Uint8Array {
   const config = Buffer.alloc(TAG_BYTES_MAX + 4);
@@ -39,7 +42,8 @@ export function createDevice(
   onEvent: (event: NativeDeviceEvent) => void,
 ): NativeDevice {
   const { tag, sharedDir, overlay, requestQueues, poolThreads, pollUs, measureLatency, confinement } = options;
-  const device = { tag, sharedDir, overlay, requestQueues, poolThreads, pollUs, measureLatency, confinement };
+  const polling = { pollUs: pollUs ?? BURST_POLL_US, pollAfterBurstsOnly: pollUs === undefined };
+  const device = { tag, sharedDir, overlay, requestQueues, poolThreads, ...polling, measureLatency, confinement };
   const { config, stateFile } = options;
   const binding = loadBinding();
   if (overlay !== undefined) makeDirectories(overlay);

@@ -39,8 +39,9 @@ export interface FsBackendOptions {
   /** Threads for requests that may block, 1 to 64; default 4; started when first needed. */
   readonly poolThreads?: number;
   /**
-   * For how many microseconds the thread of a queue looks for more to do before it sleeps, 0 to 10000; default 0, because it
-   * takes a processor for as long. Adaptive: it looks only as long as that has lately saved a wake-up.
+   * For how many microseconds the thread of a request queue looks for more to do before it sleeps, 0 to 10000, which takes a
+   * processor for as long; 0: not at all. Default: 100, but only when it has just served several requests in a row, from
+   * which more is likely to follow. Adaptive: it looks only as long as that has lately saved a wake-up.
    */
   readonly pollUs?: number;
   /** Measures how long requests take, for `stats()`; default false, because it costs two readings of the clock each. */
@@ -75,7 +76,8 @@ export interface ParsedOptions {
   readonly config: Config;
   readonly requestQueues: number;
   readonly poolThreads: number;
-  readonly pollUs: number;
+  /** Undefined: after bursts only. */
+  readonly pollUs: number | undefined;
   readonly measureLatency: boolean;
   /** Absolute. */
   readonly stateFile: string | undefined;
@@ -115,7 +117,7 @@ export function parseOptions(options: unknown): ParsedOptions {
     throw new VirtioFsError('ERR_VIRTIOFS_OPTION_UNKNOWN', { detail });
   }
   const given = options as Record<string, unknown>;
-  const { tag, sharedDir, requestQueues = 1, poolThreads = 4, pollUs = 0, measureLatency = false } = given;
+  const { tag, sharedDir, requestQueues = 1, poolThreads = 4, pollUs, measureLatency = false } = given;
   const { stateFile, confineThreads } = given;
   const withoutPolicy = parseConfig(given['config']);
   const over = sharedDir instanceof Overlay ? sharedDir : undefined;
@@ -144,7 +146,7 @@ export function parseOptions(options: unknown): ParsedOptions {
     config,
     requestQueues: parseCount('requestQueues', requestQueues, 1, 255),
     poolThreads: parseCount('poolThreads', poolThreads, 1, 64),
-    pollUs: parseCount('pollUs', pollUs, 0, POLL_US_MAX),
+    pollUs: pollUs === undefined ? undefined : parseCount('pollUs', pollUs, 0, POLL_US_MAX),
     measureLatency: parseFlag('measureLatency', measureLatency),
     stateFile: stateFile === undefined ? undefined : parsePath('stateFile', stateFile, 'the path of a file'),
     confinement: parseConfinement(confineThreads, config),

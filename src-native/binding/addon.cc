@@ -17,7 +17,7 @@ namespace vfs::binding {
 namespace {
 
 // NATIVE_CONTRACT of src-ts/native/binding.ts.
-constexpr int kContract = 6;
+constexpr int kContract = 7;
 
 const char* sanitizer() {
 #if defined(__SANITIZE_ADDRESS__)

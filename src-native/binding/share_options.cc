@@ -85,7 +85,7 @@ device::DeviceOptions device_options_from(const Napi::Object& object) {
   options.pool_threads = given.number("poolThreads");
   options.write_bytes_max = given.number("maxWrite");
   options.measure_latency = given.flag("measureLatency");
-  options.poll_max = std::chrono::microseconds(given.number("pollUs"));
+  options.polling = {std::chrono::microseconds(given.number("pollUs")), given.flag("pollAfterBurstsOnly")};
   options.confinement = confinement_from(object.Get("confinement").As<Napi::Object>());
   if (const Napi::Value policy = object.Get("policy"); policy.IsObject()) {
     options.policy = policy_from(policy.As<Napi::Object>());

@@ -51,7 +51,7 @@ Result<std::unique_ptr<Device>> Device::create(const DeviceOptions& options, Dev
 Device::Device(const DeviceOptions& options, Share share, sandbox::ThreadConfinement confinement,
                DeviceObserver& observer)
     : tag_(options.tag),
-      poll_max_(options.poll_max),
+      polling_(options.polling),
       observer_(observer),
       fs_(std::move(share.fs)),
       overlay_(std::move(share.overlay)),
@@ -115,7 +115,7 @@ Status Device::start_worker(unsigned index, const virtio::QueueSetup& setup, std
                              .prepare_thread = prepare_thread(),
                              .err = std::move(notifiers.err),
                              .before_batch = &passthrough::look_again_at_identity,
-                             .poll_max = is_hiprio ? std::chrono::microseconds(0) : poll_max_,
+                             .polling = is_hiprio ? Polling{} : polling_,
                              .urgent = !is_hiprio};
   WorkerEvents events{[this, index](Fault fault) { observer_.queue_failed(index, fault); },
                       [this, index] { observer_.queue_stopped(index); }};

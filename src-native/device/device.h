@@ -32,7 +32,7 @@ struct DeviceOptions {
   unsigned pool_threads;
   std::uint32_t write_bytes_max = 1U << 20;  // of one WRITE or READ; a whole number of pages
   bool measure_latency = false;
-  std::chrono::microseconds poll_max{0};  // see Worker::Setup
+  Polling polling = {};  // of the request queues
   passthrough::PassthroughOptions share;
   // The share stays as it is, and what the guest does goes to another directory.
   std::optional<overlay::OverlayOptions> overlay = std::nullopt;
@@ -146,7 +146,7 @@ class Device {
   Gates gates() const { return {throttle_.get(), interceptor_.get()}; }
 
   const std::string tag_;
-  const std::chrono::microseconds poll_max_;
+  const Polling polling_;
   DeviceObserver& observer_;
   const std::unique_ptr<passthrough::PassthroughFs> fs_;  // null: the share has an overlay
   const std::unique_ptr<overlay::OverlayFs> overlay_;     // null: it has none

@@ -13,6 +13,13 @@
 
 namespace vfs::device {
 
+// How long a worker looks for more before it sleeps, at most (0: not at all), and whether at any time or only when a
+// burst of chains has just been served, from which more is likely to follow.
+struct Polling {
+  std::chrono::microseconds max{0};
+  bool after_bursts_only = false;
+};
+
 class PollWindow {
  public:
   using Clock = std::chrono::steady_clock;

@@ -16,11 +16,8 @@ namespace {
 // of long requests does not wait for the last.
 constexpr std::size_t kBatch = 32;
 
-// How many of the chains that wait are still to be served when the driver is called: it takes as long to wake up as we
-// do for these, and then finds all of them finished. docs/performance.md, "Calling early".
-constexpr std::size_t kLeadMin = 2;
-constexpr std::size_t kLeadMax = 4;
-std::size_t lead_of(std::size_t waiting) { return std::clamp(waiting / 4, kLeadMin, kLeadMax); }
+// A driver that sends so many before we sleep again has several requests under way at once.
+constexpr std::size_t kBurstMin = 3;
 
 constexpr std::uint64_t kKick = 0;
 constexpr std::uint64_t kWake = 1;
@@ -32,7 +29,8 @@ Worker::Worker(Setup setup, WorkerEvents events)
     : setup_(std::move(setup)),
       events_(std::move(events)),
       call_may_block_(!sys::is_nonblocking(setup_.call.get())),
-      poll_(setup_.poll_max) {}
+      poll_(setup_.polling.max),
+      lead_(kBatch) {}
 
 Result<std::unique_ptr<Worker>> Worker::start(Setup setup, fuse::Server& server, ThreadPool& pool, ParkingLot& lot,
                                               WorkerEvents events, Gates gates) {
@@ -128,16 +126,18 @@ Result<std::size_t, Fault> Worker::serve_batch() {
   const std::size_t waiting = engine_->waiting();
   std::size_t first = 0;
   // With more than a batch the driver has something to do while we go on. Without EVENT_IDX it cannot say that it is
-  // awake, and would be called a second time.
-  if (setup_.urgent && setup_.queue.event_idx && waiting > kLeadMin && waiting <= kBatch) {
-    const auto taken = engine_->serve(waiting - lead_of(waiting));
+  // awake, and would be called a second time. docs/performance.md, "Calling early".
+  if (setup_.urgent && setup_.queue.event_idx && waiting > CallLead::kMin && waiting <= kBatch) {
+    const auto taken = engine_->serve(lead_.served_before(waiting));
     if (engine_->flush()) signal_call();
     if (!taken.ok()) return taken;
     first = taken.value();
   }
   const auto taken = engine_->serve(kBatch - first);
-  if (engine_->flush()) signal_call();
+  const bool called = engine_->flush();
+  if (called) signal_call();
   if (!taken.ok()) return taken;
+  if (first > 0) lead_.batch_done(called);
   return first + taken.value();
 }
 
@@ -151,6 +151,7 @@ bool Worker::serve_ring() {
       fail(taken.error());
       return false;
     }
+    taken_since_sleep_ += taken.value();
     if (taken.value() == kBatch || look_for_more()) continue;
     if (!engine_->request_kick()) return true;
   }
@@ -159,15 +160,21 @@ bool Worker::serve_ring() {
 
 // Kicks stay suppressed meanwhile: a driver that finds us looking pays for none.
 bool Worker::look_for_more() {
-  return poll_.look([this] { return engine_->has_work() || stopping_.load(std::memory_order_relaxed); });
+  return polls() && poll_.look([this] { return engine_->has_work() || stopping_.load(std::memory_order_relaxed); });
+}
+
+bool Worker::polls() const {
+  return poll_.enabled() && (!setup_.polling.after_bursts_only || taken_since_sleep_ >= kBurstMin);
 }
 
 void Worker::wait_for_events() {
-  const auto asleep = poll_.enabled() ? PollWindow::Clock::now() : PollWindow::Clock::time_point();
+  const bool polled = polls();
+  taken_since_sleep_ = 0;
+  const auto asleep = polled ? PollWindow::Clock::now() : PollWindow::Clock::time_point();
   std::array<epoll_event, 3> events;
   // Whatever woke us, the loop looks at everything. An error here is our own bug: the descriptors are ours.
   VFS_ASSERT(sys::epoll_wait(epoll_.get(), events, -1).ok());
-  if (poll_.enabled()) poll_.slept(PollWindow::Clock::now() - asleep);
+  if (polled) poll_.slept(PollWindow::Clock::now() - asleep);
 }
 
 // The end of the thread: no chain is taken any more, those that were are answered. After a fault this is also where it

@@ -11,6 +11,7 @@
 
 #include "base/thread.h"
 #include "base/unique_fd.h"
+#include "device/call_lead.h"
 #include "device/poll_window.h"
 #include "device/prepare_thread.h"
 #include "device/queue_engine.h"
@@ -37,8 +38,8 @@ class Worker {
     PrepareThread prepare_thread;
     UniqueFd err = {};  // may be none
     BeforeBatch before_batch = nullptr;
-    std::chrono::microseconds poll_max{0};  // how long to look for more before sleeping; 0: not at all
-    bool urgent = true;                     // somebody waits for what it serves
+    Polling polling = {};
+    bool urgent = true;  // somebody waits for what it serves
   };
 
   // Starts the thread. Errors: of eventfd, epoll and thread creation. What is wrong with the ring, the `failed` event
@@ -66,6 +67,7 @@ class Worker {
   bool serve_ring();
   Result<std::size_t, Fault> serve_batch();
   bool look_for_more();
+  bool polls() const;
   void wait_for_events();
   void finish_in_flight();
   void fail(Fault fault);
@@ -83,6 +85,8 @@ class Worker {
   bool call_may_block_;
   bool broken_ = false;
   PollWindow poll_;
+  CallLead lead_;
+  std::size_t taken_since_sleep_ = 0;
   Thread thread_;
 };
 

@@ -36,7 +36,8 @@ export interface ShareCommand {
   readonly config: Config;
   readonly requestQueues: number;
   readonly poolThreads: number;
-  readonly pollUs: number;
+  /** Undefined: after bursts only. */
+  readonly pollUs: number | undefined;
   readonly configSpace: boolean;
   /** Where virtiofsd's users expect the number of the process; undefined: nowhere. */
   readonly pidFile: string | undefined;
@@ -139,7 +140,7 @@ function shareCommand(options: OptionSet, sockets: ActivatedSocket[], only: bool
     config,
     requestQueues: options.get('request-queues') ?? 1,
     poolThreads: poolThreads(options, warn),
-    pollUs: options.get('poll-us') ?? 0,
+    pollUs: options.get('poll-us'),
     configSpace: tag !== undefined && !options.has('no-config-space'),
     pidFile: endpoint.kind === 'path' && defaultsOf(options) === 'virtiofsd' ? `${endpoint.path}.pid` : undefined,
     stateFile: options.get('state-file'),

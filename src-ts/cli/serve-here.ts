@@ -157,8 +157,9 @@ async function serveShare(
   const log = new Log(sink, command.logLevel, command.shares.length === 1 ? '' : `${name}: `);
   const measureLatency = command.statsSeconds !== undefined;
   const group = groupOf(endpoint);
-  const device = { requestQueues, poolThreads, pollUs, measureLatency, config: configObject(config), ...sandboxed };
+  const device = { requestQueues, poolThreads, measureLatency, config: configObject(config), ...sandboxed };
   const optional = {
+    ...(pollUs === undefined ? {} : { pollUs }),
     ...(stateFile === undefined ? {} : { stateFile }),
     ...(policyFile === undefined ? {} : { policy: onDemand.policyFiles.readPolicyFile(policyFile) }),
   };

@@ -191,6 +191,8 @@ export interface NativeDeviceOptions extends NativeShareOptions {
   readonly poolThreads: number;
   /** How long a queue's thread looks for more to do before it sleeps, µs; 0: not at all. */
   readonly pollUs: number;
+  /** Only after a burst of requests. */
+  readonly pollAfterBurstsOnly: boolean;
   /** How long requests take is measured. */
   readonly measureLatency: boolean;
   readonly confinement: NativeConfinement;
@@ -489,4 +491,4 @@ export interface NativeBinding {
 }
 
 /** The value of `NativeBinding.contract` that this TypeScript needs. */
-export const NATIVE_CONTRACT = 6;
+export const NATIVE_CONTRACT = 7;

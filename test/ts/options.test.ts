@@ -13,7 +13,7 @@ describe('parseOptions', () => {
       sharedDir: resolve('.'),
       requestQueues: 1,
       poolThreads: 4,
-      pollUs: 0,
+      pollUs: undefined,
       measureLatency: false,
       config: { timeout: 5, cachePolicy: 'auto' },
     });

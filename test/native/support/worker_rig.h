@@ -60,7 +60,7 @@ class WorkerRig {
 
   void start() { start_with(driver().setup()); }
   // Looks for more before it sleeps, from the next start on.
-  void poll_for(std::chrono::microseconds max) { poll_max_ = max; }
+  void poll(device::Polling polling) { polling_ = polling; }
   // Whether somebody waits for what it serves, from the next start on.
   void set_urgent(bool urgent) { urgent_ = urgent; }
   void start_with(const virtio::QueueSetup& setup, Status (*prepare_thread)() = &nothing_to_prepare) {
@@ -68,7 +68,7 @@ class WorkerRig {
     failure_ = kNone;
     device::Worker::Setup worker_setup{"v_fs:test:0",  setup,          ring_.memory,
                                        copy_of(kick_), copy_of(call_), prepare_thread};
-    worker_setup.poll_max = poll_max_;
+    worker_setup.polling = polling_;
     worker_setup.urgent = urgent_;
     auto started = device::Worker::start(
         std::move(worker_setup), service_.server, service_.pool, service_.lot,
@@ -143,7 +143,7 @@ class WorkerRig {
   }
 
  private:
-  std::chrono::microseconds poll_max_{0};
+  device::Polling polling_;
   bool urgent_ = true;
   static constexpr int kNone = -1;
 

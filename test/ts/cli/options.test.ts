@@ -32,7 +32,7 @@ describe('arguments', () => {
           sharedDir: '/d',
           requestQueues: 1,
           poolThreads: 4,
-          pollUs: 0,
+          pollUs: undefined,
           configSpace: true,
         },
       ],
