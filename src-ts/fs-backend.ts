@@ -141,7 +141,9 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     this.#hasPolicy = parsed.policy !== undefined;
     const mounted = parsed.mounts && new onDemand.mounting.MountedServer(parsed.mounts);
     if (policy !== undefined && (this.#hasPolicy || mounted !== undefined || this.#recorder !== undefined)) {
-      const failed = (event: HandlerErrorEvent): void => this.#onHandlerError(event);
+      // All that it will need is loaded now: later the process may have given up its files.
+      const { warn } = onDemand.attaching;
+      const failed = (event: HandlerErrorEvent): void => void (this.emit('handlerError', event) || warn(event));
       this.#policy = new onDemand.holding.HeldPolicy(policy, now, this.#device, failed, {
         outermost: this.#recorder,
         mounted,
@@ -439,10 +441,6 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     }
     const detail = `queue ${event.index} of "${this.tag}": ${event.message}`;
     this.emit('queueError', { index: event.index, error: new VirtioFsError('ERR_VIRTIOFS_QUEUE_BROKEN', { detail }) });
-  }
-
-  #onHandlerError(event: HandlerErrorEvent): void {
-    if (!this.emit('handlerError', event)) onDemand.attaching.warn(event);
   }
 
   #onRecordFailed(event: RecordFailedEvent): void {

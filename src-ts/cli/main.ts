@@ -29,17 +29,18 @@ const stop = new Promise<string>((resolve) => {
 
 const opened = new Set<NodeJS.WriteStream>();
 
-/** Node makes its streams when they are first looked at, which takes a while; most commands say little. */
-function say(stream: NodeJS.WriteStream, text: string): void {
+/** Node makes its streams when they are first looked at, which takes a while, and the process outside of a sandbox says little. */
+function ready(stream: NodeJS.WriteStream): NodeJS.WriteStream {
   // Whoever started the command may have closed its end of a pipe: not a reason to stop serving.
   if (!opened.has(stream)) stream.on('error', () => undefined);
   opened.add(stream);
-  stream.write(text);
+  return stream;
 }
 
 const outside = {
-  out: (text: string) => say(process.stdout, text),
-  log: (line: string) => say(process.stderr, `virtio-fs: ${line}\n`),
+  out: (text: string) => void ready(process.stdout).write(text),
+  log: (line: string) => void ready(process.stderr).write(`virtio-fs: ${line}\n`),
+  openStreams: () => [process.stdout, process.stderr].forEach(ready),
   environment: process.env,
   stop,
   onReport: (next: (() => void) | undefined) => void (report = next),

@@ -18,6 +18,8 @@ export interface CliProcess {
   readonly out: (text: string) => void;
   /** A line for standard error. */
   readonly log: LogSink;
+  /** Makes ready what these write to: a process that has given up its files may not be able to. */
+  readonly openStreams: () => void;
   readonly environment: NodeJS.ProcessEnv;
   /** Resolves, with the reason, when the command is to end. */
   readonly stop: Promise<string>;

@@ -60,6 +60,7 @@ export async function serveHere(
     served.push(await serveShare(command, share, device, sink, closers));
   }
   readPoliciesAgain(served, sandbox, outside, closers);
+  outside.openStreams();
   sandbox.lockDown(usesFileHandles(command));
   return await untilTheEnd(command, served, told, log, sink, outside);
 }

@@ -27,6 +27,7 @@ function start(args: string[]) {
   const code = cliRun.run(args, {
     out: (text) => void out.push(text),
     log: (line) => void log.push(line),
+    openStreams: () => undefined,
     environment: {},
     stop: new Promise<string>((resolve) => (stop = resolve)),
     onReport: () => undefined,

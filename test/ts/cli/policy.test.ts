@@ -22,6 +22,7 @@ function start(args: string[]) {
   const code = cliRun.run(args, {
     out: () => undefined,
     log: (line) => void log.push(line),
+    openStreams: () => undefined,
     environment: {},
     stop: new Promise<string>((resolve) => (stop = resolve)),
     onReport: () => undefined,

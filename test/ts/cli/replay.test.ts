@@ -48,7 +48,7 @@ test('there is a help text that fits a terminal, and usage errors end with 2', a
   const log: string[] = [];
   const outside = {
     ...{ out: (text: string) => void out.push(text), log: (line: string) => void log.push(line) },
-    ...{ environment: {}, stop: new Promise<string>(() => undefined) },
+    ...{ openStreams: () => undefined, environment: {}, stop: new Promise<string>(() => undefined) },
     ...{ onReport: () => undefined, onReload: () => undefined },
   };
   expect(await cliRun.run(['replay', '--help'], outside)).toBe(0);

@@ -47,6 +47,7 @@ describe('run', () => {
     const outside = {
       out: (text: string) => void out.push(text),
       log: (line: string) => void log.push(line),
+      openStreams: () => undefined,
       environment,
       stop: new Promise<string>((resolve) => (stop = resolve)),
       onReport: (next: (() => void) | undefined) => void (report = next),
