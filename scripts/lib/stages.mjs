@@ -18,7 +18,7 @@ const ON_THE_HOST = '(?!disk/|e2e/|guests/|pack/)[^/]+/';
  * sanitizer each takes its time three times over.
  */
 const NATIVE_ON_THE_HOST =
-  '(?!disk/|e2e/|guests/|pack/|ts/(cli|config|policy|types)/|ts/sandbox/(overlay|record)|' +
+  '(?!disk/|e2e/|guests/|pack/|ts/(cli|config|policy|types)/|ts/sandbox/(launch|overlay|record)|' +
   'loopback/(faults/|record|replay|virtual/objects))[^/]+/';
 const REPORTS = path.join(ROOT, 'build-reports');
 
