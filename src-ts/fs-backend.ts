@@ -129,7 +129,7 @@ export class FsBackend extends EventEmitter<FsBackendEvents> {
     if (parsed.audit !== undefined || anySubscribers()) this.#observer = onDemand.observing.Observer.for(parsed);
     try {
       if (parsed.record !== undefined) {
-        this.#recorder = onDemand.recording.Recorder.for(parsed, (event) => this.#onRecordFailed(event));
+        this.#recorder = new onDemand.recording.Recorder(parsed, parsed.record, (event) => this.#onRecordFailed(event));
       }
       this.#device = createDevice(parsed, policy, now, this.#observer, (event) => this.#onEvent(event));
     } catch (error) {

@@ -15,7 +15,7 @@ const JOBS = String(availableParallelism());
 const ON_THE_HOST = '(?!disk/|e2e/|guests/|pack/)[^/]+/';
 /**
  * The same without what is TypeScript alone, or is on top of handlers or overlays, whose own tests are there: under a
- * sanitizer each takes its time three times over.
+ * sanitizer each takes its time three times over. Nor the launch, whose tests have an allocator of their own.
  */
 const NATIVE_ON_THE_HOST =
   '(?!disk/|e2e/|guests/|pack/|ts/(cli|config|policy|types)/|ts/sandbox/(launch|overlay|record)|' +

@@ -20,6 +20,7 @@ import type {
 import { DEADLINE_MS_MAX, type CompiledHandlers } from '../policy/handlers/sets.js';
 import { RECORD_VERSION } from './format.js';
 import { answerOf } from './outcome.js';
+import type { ParsedRecord } from './options.js';
 import { RecordFile } from './record-file.js';
 import { parametersToJson, type JsonObject, type Values } from './values.js';
 
@@ -43,22 +44,18 @@ export class Recorder {
   #requests = 0;
 
   /** Throws ERR_VIRTIOFS_OPTION_INVALID or ERR_VIRTIOFS_SYSTEM if the file cannot be used. */
-  private constructor(options: ParsedOptions, onFailed: (event: RecordFailedEvent) => void) {
-    const { file, data, waitingBytes, config } = options.record as NonNullable<ParsedOptions['record']>;
+  constructor(
+    { tag, sharedDir, overlay }: ParsedOptions,
+    { file, data, waitingBytes, config }: ParsedRecord,
+    onFailed: (event: RecordFailedEvent) => void,
+  ) {
+    checkOutside('record', file, sharedDir);
+    if (overlay !== undefined) checkOutside('record', file, overlay.upper);
     this.#withData = data;
     this.#file = new RecordFile(file, waitingBytes, (error) => onFailed({ file, error }));
     this.#handlers = Object.fromEntries(HANDLED_OPERATIONS.map((operation) => [operation, this.#handler(operation)]));
     const date = new Date().toISOString();
-    this.#head = { virtioFsRecord: RECORD_VERSION, date, share: options.tag, data, config };
-  }
-
-  /** Undefined: nothing is to be recorded. */
-  static for(options: ParsedOptions, onFailed: (event: RecordFailedEvent) => void): Recorder | undefined {
-    const { record, sharedDir, overlay } = options;
-    if (record === undefined) return undefined;
-    checkOutside('record', record.file, sharedDir);
-    if (overlay !== undefined) checkOutside('record', record.file, overlay.upper);
-    return new Recorder(options, onFailed);
+    this.#head = { virtioFsRecord: RECORD_VERSION, date, share: tag, data, config };
   }
 
   /** These handlers, with those of the recorder around them. */
